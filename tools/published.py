@@ -14,6 +14,7 @@ from typing import Any
 import autopipe_devkit.stubs
 from autopipe.registry import Registry, default_registry
 from autopipe.resolution.claims import claims
+from autopipe.tasks import Task
 
 SOURCE = Path(__file__).parents[1] / "core/src"
 FILE = SOURCE / "autopipe/resolution/published.json"
@@ -29,8 +30,9 @@ def table(registry: Registry, dists: set[str]) -> dict[str, dict[str, list[str]]
             for claim in claims(installed):
                 if claim.kind not in ("cell", "component", "component of line", "condition"):
                     by_kind.setdefault(claim.kind, set()).add(str(claim.name))
-            # Tools suggest the first demo that can be used by itself.
-            if installed.manifest.demo_opens:
+            # Tools suggest the first demo that draws from nothing but a prompt.
+            tasks = {task for one in installed.manifest.pipelines for task in one.tasks}
+            if installed.manifest.demo_opens and Task.TEXT2IMAGE in tasks:
                 by_kind["demo"] = {f"demo:{installed.manifest.name}"}
             # They suggest this distribution for `generate --fast`.
             if fast := {one.name for one in installed.manifest.addons if one.fast}:

@@ -21,6 +21,17 @@ from autopipe_ui.app import create_page
 PATIENCE = 45_000
 """The milliseconds for which a test waits; what it waits for comes much sooner."""
 
+COUNTS = """
+window.drawings = 0;
+let begun = false;
+new MutationObserver(() => {
+  const drawing = document.querySelector(".stage.drawing") !== null;
+  if (drawing && !begun) window.drawings += 1;
+  begun = drawing;
+}).observe(document, { childList: true, subtree: true });
+"""
+"""A script that counts how often something was drawn, which may take less than a look at it."""
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
@@ -79,6 +90,7 @@ class Tab:
         page.set_default_timeout(PATIENCE)
         page.on("request", self._asked)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.add_init_script(COUNTS)
         page.goto(address)
         page.wait_for_selector("#draw")
 
@@ -102,15 +114,15 @@ class Tab:
 
     def draw(self) -> str:
         """Draw, wait for the end, and return what the page then says."""
+        before = self.page.evaluate("window.drawings")
         self.page.click("#draw")
-        self.page.wait_for_selector(".stage.drawing")
+        self.page.wait_for_function("before => window.drawings > before", arg=before)
         return self.ended()
 
     def ended(self) -> str:
         """Wait for the end of what is being drawn, and return what the page then says."""
-        self.page.wait_for_selector(".stage.drawing", state="detached")
-        told = self.page.locator("#stage .stage")
-        return str(told.inner_text()).strip() if told.count() else ""
+        self.page.wait_for_selector(".stage.idle, .stage.problem", state="attached")
+        return str(self.page.locator("#stage .stage").inner_text()).strip()
 
     def pictures(self) -> list[str]:
         """Return the addresses of the pictures in the gallery, the latest first."""

@@ -80,8 +80,9 @@ def test_a_mask_drawn_with_the_mouse_repaints_that_part(tab: Tab, circle: Path) 
     assert tab.draw() == ""
     after = pixels(tab.bytes_of(tab.pictures()[0]))
     change = np.abs(after - pixels(circle.read_bytes())).mean(axis=2)
-    assert change[4:20, 4:20].mean() > 20
-    assert change[30:, 30:].mean() < 10
+    painted, rest = change[4:20, 4:20].mean(), change[30:, 30:].mean()
+    assert painted > 10
+    assert rest < painted / 3
 
 
 def test_a_drawn_picture_is_the_start(tab: Tab, site: Site) -> None:
@@ -92,8 +93,8 @@ def test_a_drawn_picture_is_the_start(tab: Tab, site: Site) -> None:
     tab.write("strength", "0.1")
     assert tab.draw() == ""
     drawn = pixels(tab.bytes_of(tab.pictures()[0]))
-    assert drawn[0:6, 0:6].mean() > 200  # The paper is white,
-    assert drawn[26:38, 26:38].mean() < 150  # and the strokes are not.
+    # The paper is white, and the strokes are not.
+    assert drawn[26:38, 26:38].mean() < drawn[0:6, 0:6].mean() - 30
 
 
 def test_cancel_ends_what_the_server_draws(tab: Tab, site: Site) -> None:
@@ -169,9 +170,9 @@ def test_a_grid_has_a_sheet_and_its_cells(tab: Tab) -> None:
     tab.write("prompt", "a red circle")
     tab.page.get_by_text("Grid", exact=True).click()
     for axis, name, values in (("rows", "Steps", "2, 3"), ("columns", "Seed", "1..3")):
-        entry = tab.page.locator(f"#grid-{axis} input")
-        entry.fill(name)
-        entry.press("Enter")
+        tab.page.click(f"#grid-{axis} input")
+        choices = tab.page.locator(f"#grid-{axis}").get_by_role("option", name=name, exact=True)
+        choices.click()
         tab.write(f"values-{axis}", values)
     assert tab.draw() == ""
     sheet, *cells = (tab.bytes_of(one) for one in tab.pictures())

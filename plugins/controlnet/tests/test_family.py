@@ -44,7 +44,7 @@ COMBINATIONS = [
         marks=needs(line),
     )
     for line, stored, with_controlnet, task, given in itertools.product(
-        LINES, Task, (False, True), Task, (None, True, False)
+        LINES, INFIX, (False, True), INFIX, (None, True, False)
     )
 ]
 

@@ -36,4 +36,5 @@ def test_roles_and_progress() -> None:
     found = dict(Tags(drawing("Step 3 of 4", 0.75, "aGk=")).tags)
     assert found["progress"]["value"] == "0.7500"
     assert found["img"]["src"] == "data:image/png;base64,aGk="
-    assert idle() == ""
+    assert "hidden" in Tags(idle()).tags[0][1]
+    assert "hidden" not in Tags(idle("Cancelled.")).tags[0][1]

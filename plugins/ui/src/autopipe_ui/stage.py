@@ -9,8 +9,9 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}", re.ASCII)
 
 
 def idle(text: str = "") -> str:
-    """Return the stage while nothing is drawn, with a sentence."""
-    return f'<div class="stage idle" role="status"><p>{escape(text)}</p></div>' if text else ""
+    """Return the stage while nothing is drawn, with a sentence, or out of view."""
+    hidden = "" if text else " hidden"
+    return f'<div class="stage idle" role="status"{hidden}><p>{escape(text)}</p></div>'
 
 
 def problem(text: str) -> str:
