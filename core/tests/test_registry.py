@@ -25,7 +25,7 @@ from autopipe.resolution.discovery import Installed, Plugin, Problem
 from autopipe.resolution.targets import load_target
 from autopipe.tasks import Task
 
-TASKS = list(Task)
+TASKS = [Task.TEXT2IMAGE, Task.IMAGE2IMAGE, Task.INPAINT]
 C = frozenset({"control"})
 
 

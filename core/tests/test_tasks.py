@@ -15,9 +15,9 @@ from autopipe.registry import default_registry, register
 from autopipe.tasks import PARAMETERS, PROTOCOLS, Inpaint, Input, Task, missing_parameters
 
 UPSCALE = Task(
-    "upscale",
-    auto_class="AutoPipelineForUpscaling",
-    aliases=("super-resolution",),
+    "magnify",
+    auto_class="AutoPipelineForMagnifying",
+    aliases=("bigger-image",),
     inputs=(Input("image", "image"),),
     parameters=("image", "num_inference_steps"),
     samples={"num_inference_steps": (2, 3)},
@@ -31,7 +31,7 @@ def upscaling(monkeypatch: pytest.MonkeyPatch) -> None:
         Family(
             "upscaling",
             tasks=(UPSCALE,),
-            pipelines=(Pipeline("Upscaler", "m:Upscaler", "upscale", "upscaling"),),
+            pipelines=(Pipeline("Upscaler", "m:Upscaler", "magnify", "upscaling"),),
         )
     )
 
@@ -72,20 +72,20 @@ def test_other_names_are_understood(word: str) -> None:
 
 @pytest.mark.usefixtures("upscaling")
 def test_a_task_of_a_plugin_is_used_like_those_of_the_core() -> None:
-    assert "upscale" in list(Task)
-    task = Task("upscale")
+    assert "magnify" in list(Task)
+    task = Task("magnify")
     assert task == UPSCALE
     assert task.samples == UPSCALE.samples
-    assert Task.parse("super_resolution") is task
+    assert Task.parse("bigger_image") is task
     assert pickle.loads(pickle.dumps(UPSCALE)) is task
-    cls = autopipe.AutoPipelineForUpscaling
-    assert cls is autopipe.AutoPipelineForUpscaling
-    assert cls.task == "upscale"
+    cls = autopipe.AutoPipelineForMagnifying
+    assert cls is autopipe.AutoPipelineForMagnifying
+    assert cls.task == "magnify"
     assert pickle.loads(pickle.dumps(cls)) is cls
-    with pytest.raises(AutoClassError, match="AutoPipelineForUpscaling"):
+    with pytest.raises(AutoClassError, match="AutoPipelineForMagnifying"):
         cls()
-    assert "AutoPipelineForUpscaling" in dir(autopipe)
-    assert autopipe.registry.resolve("Upscaler", "upscale").pipeline.name == "Upscaler"
+    assert "AutoPipelineForMagnifying" in dir(autopipe)
+    assert autopipe.registry.resolve("Upscaler", "magnify").pipeline.name == "Upscaler"
 
 
 def test_without_the_plugin_its_auto_class_is_unknown() -> None:
@@ -111,7 +111,7 @@ def test_a_manifest_may_not_ask_what_is_installed(monkeypatch: pytest.MonkeyPatc
 
         def load(self) -> object:
             asked.append(Task("inpaint"))
-            return Task("upscale")
+            return Task("magnify")
 
     def found() -> tuple[object, tuple[Problem, ...]]:
         return discover([Point()], {})

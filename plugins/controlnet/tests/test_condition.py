@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +20,7 @@ from autopipe.tasks import Task, missing_parameters
 
 from .conftest import SDXL, installed, picture
 
+TASKS = (Task.TEXT2IMAGE, Task.IMAGE2IMAGE, Task.INPAINT)
 FAMILIES = {"stable_diffusion": "StableDiffusion", "sdxl": "StableDiffusionXL"}
 INFIX = {Task.TEXT2IMAGE: "", Task.IMAGE2IMAGE: "Img2Img", Task.INPAINT: "Inpaint"}
 
@@ -48,7 +50,7 @@ class Kind:
         }[self.task]
 
 
-@pytest.fixture(params=[(f, t) for f in FAMILIES for t in Task], ids=lambda p: f"{p[0]}-{p[1]}")
+@pytest.fixture(params=itertools.product(FAMILIES, TASKS), ids=lambda p: f"{p[0]}-{p[1]}")
 def kind(request: pytest.FixtureRequest) -> Kind:
     return Kind(*request.param)
 
