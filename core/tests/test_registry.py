@@ -205,7 +205,7 @@ def test_tasks_are_parsed_with_a_hint() -> None:
 def test_the_module_shows_the_default_registry() -> None:
     assert autopipe.registry.families is default_registry().families
     assert autopipe.registry.problems == default_registry().problems
-    assert set(autopipe.registry.tasks) == set(TASKS)
+    assert set(autopipe.registry.tasks) == set(Task)
     with pytest.raises(UnsupportedCheckpointError):
         autopipe.registry.resolve("Unheard")
     with pytest.raises(TypeError):
