@@ -158,7 +158,9 @@ class Page:
             return _only(str(error))
         if model is None:
             stage = problem(f"the server has no model for the task {task}; start it with one")
-        tasks = [(_title(one["name"]), one["name"]) for one in installed["tasks"]]
+        served = {name for one in installed["models"] for name in one["tasks"]} | {task}
+        names = (one["name"] for one in installed["tasks"])
+        tasks = [(_title(name), name) for name in names if name in served]
         return (
             Sheet(found, installed, model, values or {}),
             gr.Radio(tasks, value=task),
