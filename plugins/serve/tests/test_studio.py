@@ -348,5 +348,6 @@ def test_too_many_images_are_refused(studio_with) -> None:
 
 def test_what_cannot_fit_is_refused(studio_with) -> None:
     studio = studio_with(memory=15_000_000)
-    with pytest.raises(LimitError, match="this server may take"):
+    with pytest.raises(LimitError, match="this server may take") as refused:
         studio.submit([studio.complete(CAT)], "me")
+    assert DEMO not in str(refused.value), "clients needn't know where a model is"
