@@ -44,6 +44,14 @@ def test_repaint_reads_what_networks_predict(seed: Callable[[int], Any], kind: s
     torch.testing.assert_close(walk(scheduler, clean, seed), clean, rtol=1e-3, atol=1e-3)
 
 
+def test_no_other_scheduler_is_replaced_by_these() -> None:
+    own = (KarrasVeScheduler, RePaintScheduler, ScoreSdeVeScheduler)
+    assert not {*own} & {*DDIMScheduler().compatibles}
+    assert DDIMScheduler in RePaintScheduler().compatibles
+    for kind in (KarrasVeScheduler, ScoreSdeVeScheduler):
+        assert kind().compatibles == [kind]
+
+
 def test_repaint_without_jumps_descends() -> None:
     scheduler = RePaintScheduler()
     scheduler.set_timesteps(7, 10, 1)

@@ -49,6 +49,7 @@ class KarrasVeScheduler(SchedulerMixin):
     """
 
     order = 2
+    has_compatibles = False
     config_limits = {  # noqa: RUF012
         **LIMITS,
         "sigma_min": _SIGMA,

@@ -47,6 +47,7 @@ class ScoreSdeVeScheduler(SchedulerMixin):
     each step of the predictor, of a length that `snr` gives.
     """
 
+    has_compatibles = False
     config_limits = {  # noqa: RUF012
         **LIMITS,
         "sigma_min": _SIGMA,
