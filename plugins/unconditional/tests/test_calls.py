@@ -121,8 +121,9 @@ def test_classes_that_are_not_given_are_drawn(
     assert set(seen[0].tolist()) == {0, 1, 2}
     assert torch.equal(*seen)
     one = [pipe(generator=seed(i), **options) and int(seen[-1]) for i in range(4)]
-    pipe(batch_size=4, generator=[seed(i) for i in range(4)], **options)
-    assert seen[-1].tolist() == one
+    for several in (list, tuple):
+        pipe(batch_size=4, generator=several(map(seed, range(4))), **options)
+        assert seen[-1].tolist() == one
 
 
 @pytest.mark.usefixtures("idle")
@@ -259,6 +260,19 @@ def test_repainting_keeps_the_white_part(
     given = np.asarray(picture(), np.float32) / 255
     np.testing.assert_allclose(made[:, :16], given[:, :16], atol=1e-5)
     assert np.abs(made[:, 16:] - given[:, 16:]).max() > 0.1
+
+
+def test_repainting_draws_its_steps_from_the_first_generator(
+    build: Callable[..., Any], seed: Callable[[int], Any]
+) -> None:
+    pipe, call = build(RePaintPipeline), case("RePaintPipeline").call
+    images, kept = [picture(1), picture(2)], mask()
+    drawn = [
+        pipe(**{**call, "image": images, "mask_image": kept, "generator": several}).images
+        for several in ([seed(1), seed(2)], (seed(1), seed(2)), [seed(1), seed(3)])
+    ]
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0][0], drawn[2][0])
 
 
 def test_a_checkpoint_of_ddpm_repaints(
