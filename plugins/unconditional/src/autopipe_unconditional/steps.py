@@ -226,9 +226,12 @@ class UnconditionalSteps(DiffusionPipeline):
 
     def make_output(self, images: Tensor) -> Result:
         """Return the output of a call for `images` (B, C, H, W) in [0, 1]."""
-        made: Any = images
-        if self.call.output_type != "pt":
-            made = pt_to_numpy(images)
-        if self.call.output_type == "pil":
-            made = self.numpy_to_pil(made)
+        made = self.converted_images(images, self.call.output_type)
         return ImagePipelineOutput(images=made) if self.call.return_dict else (made,)
+
+    def converted_images(self, images: Tensor, output_type: str) -> Any:
+        """Return `images` (B, C, H, W) in [0, 1] in the form that `output_type` names."""
+        if output_type == "pt":
+            return images
+        arrays = pt_to_numpy(images)
+        return arrays if output_type == "np" else self.numpy_to_pil(arrays)
