@@ -206,6 +206,29 @@ def test_a_network_without_a_size(build: Callable[..., Any]) -> None:
         build(DDPMPipeline, sample_size=None)()
 
 
+def test_the_memory_of_the_decoder_counts(
+    build: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide: dict[str, Any] = {
+        "block_out_channels": (128, 128),
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+    }
+    vqvae = autopipe.VQModel(**wide, up_block_types=("UpDecoderBlock2D",) * 2)
+    monkeypatch.setattr("autopipe.placement.room.whole_memory", lambda device: 1 << 20)
+    pipe = build(autopipe.LDMPipeline, vqvae=vqvae)
+    pipe(num_inference_steps=1)
+    with pytest.raises(ArgumentError, match=r"16 x 16 in VQModel"):
+        pipe(batch_size=2, num_inference_steps=1)
+
+
+@pytest.mark.usefixtures("idle")
+@pytest.mark.parametrize("name", ["KarrasVePipeline", "ScoreSdeVePipeline"])
+def test_a_scheduler_that_can_not_draw(build: Callable[..., Any], name: str) -> None:
+    pipe = build(getattr(autopipe, name), scheduler=DDPMScheduler())
+    with pytest.raises(ArgumentError, match=r"is a DDPMScheduler, and .* alone"):
+        pipe(num_inference_steps=2)
+
+
 def test_hostile_configs(build: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     build(autopipe.ScoreSdeVePipeline).save_pretrained(folder)

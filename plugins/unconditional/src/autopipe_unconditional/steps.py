@@ -76,6 +76,8 @@ class UnconditionalSteps(DiffusionPipeline):
     model_cpu_offload_seq = "unet"
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "class_labels")
     output_types: ClassVar[tuple[str, ...]] = ("pil", "np", "pt")
+    scheduler_class: ClassVar[type[SchedulerMixin]] = SchedulerMixin
+    """The class whose methods calls use; by default those that all schedulers have."""
 
     unet: UNet2DModel
     scheduler: SchedulerMixin
@@ -143,6 +145,11 @@ class UnconditionalSteps(DiffusionPipeline):
         """
         call = self.call
         check_components(self, tuple(type(self).module_names()))
+        if not isinstance(self.scheduler, self.scheduler_class):
+            raise ArgumentError(
+                f"the scheduler is a {type(self.scheduler).__name__}, and {type(self).__name__} "
+                f"draws with a {self.scheduler_class.__name__} alone; set pipe.scheduler to one"
+            )
         check_at_least_one("batch_size", call.get("batch_size", 1))
         check_steps(call.num_inference_steps, call.get("timesteps"))
         check_output_type(call.output_type, self.output_types)
@@ -155,7 +162,7 @@ class UnconditionalSteps(DiffusionPipeline):
             )
         check_generators(call.generator, self.rows)
         if call.get("check_memory", True):
-            check_room([(self.unet, *self.sample_size)], self.rows, self._execution_device)
+            check_room(self.network_sizes(), self.rows, self._execution_device)
         return step_callbacks(
             self,
             call.callback_on_step_end,
@@ -163,6 +170,10 @@ class UnconditionalSteps(DiffusionPipeline):
             call.get("callback"),
             call.get("callback_steps"),
         )
+
+    def network_sizes(self) -> list[tuple[Any, int, int]]:
+        """Return the networks whose memory depends on the sample, with the sizes of their input."""
+        return [(self.unet, *self.sample_size)]
 
     def make_schedule(self) -> Schedule:
         """Set the schedule of the call."""
