@@ -365,6 +365,11 @@ def test_the_first_pipelines_have_all_files_beside_the_index(tmp_path: Path) -> 
     loaded = FirstPipeline.from_pretrained(tmp_path)
     assert same(loaded.net.state_dict(), original.net.state_dict())
     assert loaded.scheduler.config.sigma == 0.25
+    half = tmp_path / WEIGHTS.replace(".", ".fp16.", 1)
+    half.write_bytes((tmp_path / WEIGHTS).read_bytes())
+    with pytest.raises(VariantError, match="it has 'fp16'"):
+        FirstPipeline.from_pretrained(tmp_path, variant="bf16")
+    half.unlink()
     (tmp_path / WEIGHTS).unlink()
     with pytest.raises(CheckpointError, match="net doesn't exist"):
         FirstPipeline.from_pretrained(tmp_path)

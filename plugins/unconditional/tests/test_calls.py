@@ -121,8 +121,9 @@ def test_classes_that_are_not_given_are_drawn(
     assert set(seen[0].tolist()) == {0, 1, 2}
     assert torch.equal(*seen)
     one = [pipe(generator=seed(i), **options) and int(seen[-1]) for i in range(4)]
-    pipe(batch_size=4, generator=[seed(i) for i in range(4)], **options)
-    assert seen[-1].tolist() == one
+    for several in (list, tuple):
+        pipe(batch_size=4, generator=several(map(seed, range(4))), **options)
+        assert seen[-1].tolist() == one
 
 
 @pytest.mark.usefixtures("idle")
@@ -205,6 +206,29 @@ def test_a_network_without_a_size(build: Callable[..., Any]) -> None:
         build(DDPMPipeline, sample_size=None)()
 
 
+def test_the_memory_of_the_decoder_counts(
+    build: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide: dict[str, Any] = {
+        "block_out_channels": (128, 128),
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+    }
+    vqvae = autopipe.VQModel(**wide, up_block_types=("UpDecoderBlock2D",) * 2)
+    monkeypatch.setattr("autopipe.placement.room.whole_memory", lambda device: 1 << 20)
+    pipe = build(autopipe.LDMPipeline, vqvae=vqvae)
+    pipe(num_inference_steps=1)
+    with pytest.raises(ArgumentError, match=r"16 x 16 in VQModel"):
+        pipe(batch_size=2, num_inference_steps=1)
+
+
+@pytest.mark.usefixtures("idle")
+@pytest.mark.parametrize("name", ["KarrasVePipeline", "ScoreSdeVePipeline"])
+def test_a_scheduler_that_can_not_draw(build: Callable[..., Any], name: str) -> None:
+    pipe = build(getattr(autopipe, name), scheduler=DDPMScheduler())
+    with pytest.raises(ArgumentError, match=r"is a DDPMScheduler, and .* alone"):
+        pipe(num_inference_steps=2)
+
+
 def test_hostile_configs(build: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     build(autopipe.ScoreSdeVePipeline).save_pretrained(folder)
@@ -259,6 +283,19 @@ def test_repainting_keeps_the_white_part(
     given = np.asarray(picture(), np.float32) / 255
     np.testing.assert_allclose(made[:, :16], given[:, :16], atol=1e-5)
     assert np.abs(made[:, 16:] - given[:, 16:]).max() > 0.1
+
+
+def test_repainting_draws_its_steps_from_the_first_generator(
+    build: Callable[..., Any], seed: Callable[[int], Any]
+) -> None:
+    pipe, call = build(RePaintPipeline), case("RePaintPipeline").call
+    images, kept = [picture(1), picture(2)], mask()
+    drawn = [
+        pipe(**{**call, "image": images, "mask_image": kept, "generator": several}).images
+        for several in ([seed(1), seed(2)], (seed(1), seed(2)), [seed(1), seed(3)])
+    ]
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0][0], drawn[2][0])
 
 
 def test_a_checkpoint_of_ddpm_repaints(

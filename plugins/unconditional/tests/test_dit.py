@@ -136,6 +136,16 @@ def test_names_that_are_none(pipe: Any, tmp_path: Path, names: Any) -> None:
     assert isinstance(caught.value, (ConfigError, ArgumentError))
 
 
+def test_more_names_than_any_checkpoint_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    from autopipe_unconditional import names
+
+    monkeypatch.setattr(names, "_MOST", 3)
+    assert len(names.names_of({0: "one, two", 1: "three"})) == 3
+    for many in ({0: "one, two, three, four"}, {0: "one, two", 1: "three, four"}):
+        with pytest.raises(ConfigError, match="more than 3 names"):
+            names.names_of(many)
+
+
 def test_hostile_configs(pipe: Any, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path)
     file = tmp_path / "transformer" / "config.json"

@@ -44,6 +44,14 @@ def test_repaint_reads_what_networks_predict(seed: Callable[[int], Any], kind: s
     torch.testing.assert_close(walk(scheduler, clean, seed), clean, rtol=1e-3, atol=1e-3)
 
 
+def test_no_other_scheduler_is_replaced_by_these() -> None:
+    own = (KarrasVeScheduler, RePaintScheduler, ScoreSdeVeScheduler)
+    assert not {*own} & {*DDIMScheduler().compatibles}
+    assert DDIMScheduler in RePaintScheduler().compatibles
+    for kind in (KarrasVeScheduler, ScoreSdeVeScheduler):
+        assert kind().compatibles == [kind]
+
+
 def test_repaint_without_jumps_descends() -> None:
     scheduler = RePaintScheduler()
     scheduler.set_timesteps(7, 10, 1)
@@ -74,8 +82,15 @@ def test_noise_levels_of_the_sde_fall_to_the_lowest() -> None:
     for wrong in (-0.5, 1.5):
         with pytest.raises(SchedulerError, match="from 0 to 1"):
             scheduler.step_pred(noise(1), wrong, noise(2))
-    with pytest.raises(SchedulerError, match="noise levels 0 to 4"):
+    with pytest.raises(SchedulerError, match="timesteps 0 to 4"):
         scheduler.add_noise(noise(1), noise(2), torch.tensor([0, 5]))
+
+
+@pytest.mark.parametrize("kind", [KarrasVeScheduler, ScoreSdeVeScheduler])
+def test_noise_levels_that_can_not_be(kind: Any) -> None:
+    for lowest, highest in ((5.0, 1.0), (1e-300, 1e-300), (0.0, 1.0)):
+        with pytest.raises(SchedulerError, match=f"sigma_min={lowest:g}.* in this order"):
+            kind(sigma_min=lowest, sigma_max=highest)
 
 
 def test_churn_is_limited_to_a_range_of_levels(seed: Callable[[int], Any]) -> None:

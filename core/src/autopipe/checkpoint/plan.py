@@ -213,17 +213,17 @@ def make_plan(
     if dtypes:
         options = options.with_dtype(dtypes)
     parts: dict[str, Part] = {}
+    folders = {name: _folder_of(name, kind, source) for name, kind in classes.items()}
     for name, kind in classes.items():
         if name in cls.optional_components() and not source.files(name):
             raise CheckpointError(
                 f"the index of {source.name} names a {name}, but there is no folder {name}; fetch "
                 f"the checkpoint again, or pass {name}=None to omit it"
             )
-        folder = _folder_of(name, kind, source)
-        parts[name] = Part(kind, files_of(kind, source, folder, options, name))
+        parts[name] = Part(kind, files_of(kind, source, folders[name], options, name))
     found = {part.files.weights.variant for part in parts.values() if part.files.weights}
     if strict and found and options.variant not in (None, AUTO, *found):
-        present = {v for name in parts for v in variants_of(source.files(name)) if v}
+        present = {v for one in folders.values() for v in variants_of(source.files(*one)) if v}
         raise VariantError(
             f"{source.name} has no weights of the variant {shown(options.variant)}; it has "
             f"{listed(sorted(map(repr, present))) or 'no variants'}. Leave variant out, or "

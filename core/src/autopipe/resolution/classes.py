@@ -97,7 +97,8 @@ class Classes:
             with contextlib.suppress(PluginError, MissingPluginError):
                 classes.append(load_target(component.target))
         kind = _kind(cls)
-        same = [one for one in classes if getattr(one, "has_compatibles", True)]
+        # A class that is saved by two names is found twice.
+        same = [one for one in dict.fromkeys(classes) if getattr(one, "has_compatibles", True)]
         return [
             one
             for one in same

@@ -27,6 +27,9 @@ SKIP: dict[str, Any] = {
 }
 
 
+MIXED: dict[str, Any] = {**SKIP, "norm_num_groups": 8}
+
+
 def make(**changes: Any) -> UNet2DModel:
     torch.manual_seed(0)
     return UNet2DModel(**{**BASE, **changes}).eval()
@@ -40,6 +43,23 @@ def draw(*shape: int) -> torch.Tensor:
 def test_any_size_is_predicted() -> None:
     for size in ((8, 8), (9, 14)):
         assert make()(draw(2, 3, *size), 5).sample.shape == (2, 3, *size)
+
+
+@torch.no_grad()
+def test_a_skip_path_needs_sizes_that_can_be_halved() -> None:
+    unet = make(**SKIP)
+    assert unet(draw(1, 3, 6, 10), 5).sample.shape == (1, 3, 6, 10)
+    with pytest.raises(ArgumentError, match="multiples of 2"):
+        unet(draw(1, 3, 9, 10), 5)
+
+
+@torch.no_grad()
+def test_a_skip_path_may_end_above_the_lowest_resolution() -> None:
+    blocks = {
+        "down_block_types": ("SkipDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "SkipUpBlock2D"),
+    }
+    assert make(**{**MIXED, **blocks})(draw(1, 3, 8, 8), 5).sample.shape == (1, 3, 8, 8)
 
 
 @torch.no_grad()
@@ -136,6 +156,16 @@ def test_early_names_of_attention_are_read() -> None:
         ({"layers_per_block": 100_000}, "layers_per_block"),
         ({**SKIP, "in_channels": 4}, "skip path take and make 3"),
         ({**SKIP, "block_out_channels": (36, 36)}, "36 channels"),
+        ({**MIXED, "up_block_types": ("SkipUpBlock2D", "UpBlock2D")}, "highest resolutions"),
+        (
+            {
+                **MIXED,
+                "block_out_channels": (32, 32, 32),
+                "down_block_types": ("DownBlock2D", "SkipDownBlock2D", "DownBlock2D"),
+                "up_block_types": ("UpBlock2D",) * 3,
+            },
+            "down_block_types.*highest resolutions",
+        ),
     ],
 )
 def test_what_contradicts_itself_is_refused(changes: dict[str, Any], said: str) -> None:

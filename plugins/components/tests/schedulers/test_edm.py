@@ -72,7 +72,8 @@ def test_places_are_those_between_the_highest_and_the_lowest_level() -> None:
     ("call", "message"),
     [
         (lambda: EDMEulerScheduler(sigma_min=5.0, sigma_max=1.0), "in this order"),
-        (lambda: EDMEulerScheduler(sigma_min=0.0), "above 0"),
+        (lambda: EDMEulerScheduler(sigma_min=0.0), "at least"),
+        (lambda: EDMEulerScheduler(rho=0.001), "rho"),
         (lambda: EDMEulerScheduler(prediction_type="sample"), "prediction_type"),
         (lambda: EDMEulerScheduler(sigma_schedule="linear"), "sigma_schedule"),
         (lambda: EDMEulerScheduler().set_timesteps(sigmas=[1.0, 0.0]), "ascend"),

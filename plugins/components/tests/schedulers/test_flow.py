@@ -100,6 +100,16 @@ def test_a_sample_grows_from_step_to_step() -> None:
         made.step(ONE, made.timesteps[0], ONE)
 
 
+def test_samples_are_resized_to_a_cell_at_least_by_a_filter_that_fits() -> None:
+    made = LCM(scale_factors=[0.01])
+    made.set_timesteps(2)
+    assert made.step(ONE, made.timesteps[0], ONE).prev_sample.shape == (1, 3, 1, 1)
+    made = LCM(scale_factors=[2.0], upscale_mode="linear")
+    made.set_timesteps(2)
+    with pytest.raises(SchedulerError, match="'linear', which takes 3"):
+        made.step(ONE, made.timesteps[0], ONE)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

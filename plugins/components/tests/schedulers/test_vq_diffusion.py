@@ -70,6 +70,8 @@ OUTPUT = torch.zeros(2, CLASSES - 1, PIXELS)
     [
         (lambda: VQDiffusionScheduler(1), "num_vec_classes"),
         (lambda: VQDiffusionScheduler(10**9), "num_vec_classes"),
+        (lambda: VQDiffusionScheduler(CLASSES, gamma_cum_end=1.0), "at most 1"),
+        (lambda: VQDiffusionScheduler(CLASSES, alpha_cum_start=0.0), "alpha_cum must fall"),
         (lambda: VQDiffusionScheduler(CLASSES).set_timesteps(101), "101 steps"),
         (lambda: ready().step(OUTPUT, 100, MASKED), "0 to 99"),
         (lambda: ready().step(OUTPUT, 3, MASKED.float()), "int64"),

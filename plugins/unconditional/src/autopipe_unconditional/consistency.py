@@ -10,7 +10,6 @@ from torch import Tensor
 
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
-from autopipe_components.images.arrays import pt_to_numpy
 from autopipe_components.images.kinds import check_output_type
 from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import check_at_least_one, check_steps
@@ -135,8 +134,4 @@ class ConsistencyModelPipeline(UnconditionalSteps):
             ArgumentError: if there is no such type.
         """
         check_output_type(output_type, self.output_types)
-        images = self.decode(sample)
-        if output_type == "pt":
-            return images
-        arrays = pt_to_numpy(images)
-        return arrays if output_type == "np" else self.numpy_to_pil(arrays)
+        return self.converted_images(self.decode(sample), output_type)

@@ -122,11 +122,14 @@ class DanceDiffusionPipeline(UnconditionalSteps):
         check_generators(call.generator, self.rows)
         self._check_length()
         if call.check_memory:
-            (length,) = self.sample_size
-            check_room([(self.unet, 1, length)], self.rows, self._execution_device)
+            check_room(self.network_sizes(), self.rows, self._execution_device)
         return step_callbacks(
             self, call.callback_on_step_end, call.callback_on_step_end_tensor_inputs
         )
+
+    def network_sizes(self) -> list[tuple[Any, int, int]]:
+        (length,) = self.sample_size
+        return [(self.unet, 1, length)]
 
     def _check_length(self) -> None:
         seconds, least = self.call.audio_length_in_s, _LEAST * self._multiple

@@ -26,6 +26,7 @@ class KarrasVePipeline(UnconditionalSteps):
     Diffusion-Based Generative Models" (Karras et al., 2022, arXiv:2206.00364).
     """
 
+    scheduler_class = KarrasVeScheduler
     scheduler: KarrasVeScheduler
 
     def make_predictor(self, tensors: Tensors) -> Predict:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.wording import shown
+from autopipe_components.noise import sources
 from autopipe_components.steps.checks import check_tensor, check_whole
 from autopipe_components.steps.codec import Generators
 
@@ -102,19 +103,17 @@ def labels_for(
     if labels is None:
         if count is None:
             return None
-        sources = generator if isinstance(generator, list) and len(generator) > 1 else None
-        if sources is not None:
-            return torch.cat([_draw(1, count, source) for source in sources]).to(device)
-        return _draw(rows, count, generator).to(device)
+        drawn_by = sources(generator, rows)
+        size = rows // len(drawn_by)
+        return torch.cat([_draw(size, count, one).to(device) for one in drawn_by])
     given = torch.as_tensor(labels, device=device)
     given = given.reshape(1) if given.ndim == 0 else given
     return given if len(given) == rows else given.expand(rows, *given.shape[1:])
 
 
-def _draw(size: int, count: int, generator: Any) -> Tensor:
-    source = generator[0] if isinstance(generator, list) else generator
-    where = "cpu" if source is None else source.device
-    return torch.randint(0, count, (size,), generator=source, device=where)
+def _draw(size: int, count: int, generator: torch.Generator | None) -> Tensor:
+    where = "cpu" if generator is None else generator.device
+    return torch.randint(0, count, (size,), generator=generator, device=where)
 
 
 def _is_one(labels: Sequence[int] | Tensor) -> bool:

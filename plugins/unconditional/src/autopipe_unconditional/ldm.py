@@ -37,6 +37,11 @@ class LDMPipeline(UnconditionalSteps):
     def __init__(self, vqvae: VQModel, unet: UNet2DModel, scheduler: Scheduler) -> None:
         self.register_modules(vqvae=vqvae, unet=unet, scheduler=scheduler)
 
+    def network_sizes(self) -> list[tuple[Any, int, int]]:
+        factor = VaeCodec(self.vqvae).factor
+        height, width = (side * factor for side in self.sample_size)
+        return [*super().network_sizes(), (self.vqvae, height, width)]
+
     def decode(self, denoised: Tensor) -> Tensor:
         """Return the images of latents, (B, C, H, W) in [0, 1]."""
         return super().decode(VaeCodec(self.vqvae).decode(denoised))

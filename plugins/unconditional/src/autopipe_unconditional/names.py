@@ -8,6 +8,9 @@ from typing import Any
 from autopipe.errors import ArgumentError, ConfigError, nearest
 from autopipe.wording import listed, shown
 
+_MOST = 1 << 17
+"""The most names of a checkpoint, far above those of any published one."""
+
 
 def names_of(id2label: Any) -> dict[str, int]:
     """Return the numbers of classes by name, sorted, from the entry `id2label` of an index.
@@ -16,7 +19,7 @@ def names_of(id2label: Any) -> dict[str, int]:
         id2label: by number, a name, or several with commas between them; None for no names.
 
     Raises:
-        ConfigError: if it isn't a mapping from numbers to texts.
+        ConfigError: if it isn't a mapping from numbers to texts, or has more than 131,072 names.
     """
     if id2label is None:
         return {}
@@ -30,6 +33,8 @@ def names_of(id2label: Any) -> dict[str, int]:
                 f"id2label has {shown(key)} for {shown(words)}; it must map numbers to names"
             )
         found.update({word.strip(): int(key) for word in words.split(",")})
+        if len(found) > _MOST:
+            raise ConfigError(f"id2label has more than {_MOST:,} names; give fewer")
     return dict(sorted(found.items()))
 
 

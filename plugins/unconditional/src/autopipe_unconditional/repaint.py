@@ -13,6 +13,7 @@ from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.image_processor import VaeImageProcessor, mask_processor
 from autopipe_components.images.arrays import batch_tensors
 from autopipe_components.images.kinds import ImageInput, as_list, kind_of
+from autopipe_components.noise import sources
 from autopipe_components.schedulers.output import SchedulerOutput
 from autopipe_components.steps.callbacks import StepCallbacks
 from autopipe_components.steps.checks import check_at_least_one
@@ -127,7 +128,7 @@ class RePaintPipeline(UnconditionalSteps):
             jump_n_sample=call.jump_n_sample,
         )
         self.scheduler.eta = call.eta
-        source = call.generator[0] if isinstance(call.generator, list) else call.generator
+        source = sources(call.generator, self.rows)[0]
         self._walk = Walk(self.scheduler, self._image, self._mask, source)
         return Schedule(schedule.timesteps, len(schedule.timesteps))
 

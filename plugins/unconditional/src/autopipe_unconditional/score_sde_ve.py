@@ -25,6 +25,7 @@ class ScoreSdeVePipeline(UnconditionalSteps):
     et al., 2021, arXiv:2011.13456).
     """
 
+    scheduler_class = ScoreSdeVeScheduler
     scheduler: ScoreSdeVeScheduler
 
     def make_schedule(self) -> Schedule:

@@ -76,6 +76,8 @@ class UnconditionalSteps(DiffusionPipeline):
     model_cpu_offload_seq = "unet"
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "class_labels")
     output_types: ClassVar[tuple[str, ...]] = ("pil", "np", "pt")
+    scheduler_class: ClassVar[type[SchedulerMixin]] = SchedulerMixin
+    """The class whose methods calls use; by default those that all schedulers have."""
 
     unet: UNet2DModel
     scheduler: SchedulerMixin
@@ -143,6 +145,11 @@ class UnconditionalSteps(DiffusionPipeline):
         """
         call = self.call
         check_components(self, tuple(type(self).module_names()))
+        if not isinstance(self.scheduler, self.scheduler_class):
+            raise ArgumentError(
+                f"the scheduler is a {type(self.scheduler).__name__}, and {type(self).__name__} "
+                f"draws with a {self.scheduler_class.__name__} alone; set pipe.scheduler to one"
+            )
         check_at_least_one("batch_size", call.get("batch_size", 1))
         check_steps(call.num_inference_steps, call.get("timesteps"))
         check_output_type(call.output_type, self.output_types)
@@ -155,7 +162,7 @@ class UnconditionalSteps(DiffusionPipeline):
             )
         check_generators(call.generator, self.rows)
         if call.get("check_memory", True):
-            check_room([(self.unet, *self.sample_size)], self.rows, self._execution_device)
+            check_room(self.network_sizes(), self.rows, self._execution_device)
         return step_callbacks(
             self,
             call.callback_on_step_end,
@@ -163,6 +170,10 @@ class UnconditionalSteps(DiffusionPipeline):
             call.get("callback"),
             call.get("callback_steps"),
         )
+
+    def network_sizes(self) -> list[tuple[Any, int, int]]:
+        """Return the networks whose memory depends on the sample, with the sizes of their input."""
+        return [(self.unet, *self.sample_size)]
 
     def make_schedule(self) -> Schedule:
         """Set the schedule of the call."""
@@ -226,9 +237,12 @@ class UnconditionalSteps(DiffusionPipeline):
 
     def make_output(self, images: Tensor) -> Result:
         """Return the output of a call for `images` (B, C, H, W) in [0, 1]."""
-        made: Any = images
-        if self.call.output_type != "pt":
-            made = pt_to_numpy(images)
-        if self.call.output_type == "pil":
-            made = self.numpy_to_pil(made)
+        made = self.converted_images(images, self.call.output_type)
         return ImagePipelineOutput(images=made) if self.call.return_dict else (made,)
+
+    def converted_images(self, images: Tensor, output_type: str) -> Any:
+        """Return `images` (B, C, H, W) in [0, 1] in the form that `output_type` names."""
+        if output_type == "pt":
+            return images
+        arrays = pt_to_numpy(images)
+        return arrays if output_type == "np" else self.numpy_to_pil(arrays)

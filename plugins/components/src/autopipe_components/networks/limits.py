@@ -37,7 +37,6 @@ _WIDTHS = (
         "addition_embed_type_num_heads",
     ),
     *("conditioning_channels", "conditioning_embedding_out_channels"),
-    "attn_norm_num_groups",
     *("embedding_dim", "embedding_proj_dim", "clip_embed_dim", "num_embeddings"),
 )
 

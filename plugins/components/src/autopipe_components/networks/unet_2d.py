@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from .unet_2d_blocks import (
     default_groups,
     make_down_block,
     make_up_block,
+    skip_paths,
 )
 from .unet_2d_layout import check_config, class_embedding_of, lay_out, time_projection
 from .unet_embeddings import TimeEmbedded
@@ -122,6 +124,8 @@ class UNet2DModel(TimeEmbedded, Attentive, ModelMixin):
                 output_scale_factor=factor,
             )
 
+        has_picture = any(itertools.chain(*skip_paths(config)))
+        self._multiple = 2 ** (len(block_out_channels) - 1) if has_picture else 1
         down, mid, up = lay_out(config, width)
         self.down_blocks = nn.ModuleList(
             make_down_block(name, spec, attend, resnet=downsample_type == "resnet")
@@ -175,6 +179,11 @@ class UNet2DModel(TimeEmbedded, Attentive, ModelMixin):
             raise ArgumentError(
                 f"sample is {shown(sample)}; this model takes a tensor with {channels} channels: "
                 f"(B, {channels}, H, W)"
+            )
+        if any(side % self._multiple for side in sample.shape[2:]):
+            raise ArgumentError(
+                f"sample is {shown(sample)}; this model has a skip path, and takes heights and "
+                f"widths that are multiples of {self._multiple}"
             )
         if self.config.center_input_sample:
             sample = 2 * sample - 1.0

@@ -234,11 +234,14 @@ class PixelMidBlock(Checkpointed):
         return self.run(second, hidden, cond.time)
 
 
-def skip_paths(config: Mapping[str, Any]) -> list[bool]:
-    """Return for each block that `config` names whether it carries the picture."""
-    named = [find_kind(_DOWN, "down_block_types", name) for name in config["down_block_types"]]
-    named += [find_kind(_UP, "up_block_types", name) for name in config["up_block_types"]]
-    return [traits.has_skip_path for traits in named]
+def skip_paths(config: Mapping[str, Any]) -> tuple[list[bool], list[bool]]:
+    """Return for each down and each up block that `config` names whether it carries the picture."""
+    kinds = (("down_block_types", _DOWN), ("up_block_types", _UP))
+    down, up = (
+        [find_kind(known, entry, name).has_skip_path for name in config[entry]]
+        for entry, known in kinds
+    )
+    return down, up
 
 
 def default_groups(channels: int) -> int:

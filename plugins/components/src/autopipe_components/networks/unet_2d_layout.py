@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -59,7 +60,15 @@ def check_config(config: Mapping[str, Any]) -> None:
             f"mid_block_type is {shown(config['mid_block_type'])}; supported are UNetMidBlock2D "
             "and None"
         )
-    carrying = skip_paths(config)
+    down, up = skip_paths(config)
+    # The picture is as large as the features: it goes down from the first level, and up to it.
+    for name, path in (("down_block_types", down[:-1]), ("up_block_types", up[::-1])):
+        if any(after and not before for before, after in itertools.pairwise(path)):
+            raise ConfigError(
+                f"{name} has {shown(config[name])}; blocks with a skip path are those of the "
+                f"highest resolutions, without others between"
+            )
+    carrying = [*down, *up]
     if config["norm_num_groups"] is not None or not all(carrying):
         check_groups(config["norm_num_groups"], channels)
     sides = {config["in_channels"], config["out_channels"]}

@@ -21,6 +21,7 @@ from .options import (
     SIGMA,
     check_count,
     check_one_schedule,
+    check_sigma_range,
 )
 from .output import (
     SchedulerOutput as CMStochasticIterativeSchedulerOutput,
@@ -61,11 +62,7 @@ class CMStochasticIterativeScheduler(ExplodingScheduler):
         rho: float = 7.0,
         clip_denoised: bool = True,
     ) -> None:
-        if not 0 < sigma_min < sigma_max:
-            raise SchedulerError(
-                f"{type(self).__name__} has sigma_min={sigma_min:g} and sigma_max={sigma_max:g}; "
-                f"they must be above 0, and in this order"
-            )
+        check_sigma_range(self, sigma_min, sigma_max)
         self.custom_timesteps = False
         self._follow(np.arange(num_train_timesteps), None)
         self.num_inference_steps = None

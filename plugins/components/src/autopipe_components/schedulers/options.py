@@ -19,6 +19,9 @@ STEPS = Range(1, MOST_STEPS)
 BETA = Range(0, 1)
 SHARE = Range(0, 1)
 SIGMA = Range(0, 1e9)
+LEAST_SIGMA = 1e-9
+"""Lower limit of the noise levels of a schedule, far below that of any published network."""
+
 LENGTH = Range(1, 1 << 30)
 
 LIMITS: Mapping[str, Range] = {
@@ -54,7 +57,8 @@ LIMITS: Mapping[str, Range] = {
     "alpha_cum_end": SHARE,
     "gamma_cum_start": SHARE,
     "gamma_cum_end": SHARE,
-    "rho": Range(high=1e3, above=0),
+    # Noise levels to the power of 1 / rho are float32.
+    "rho": Range(0.25, 1e3),
 }
 """Limits of the numbers in the configs of schedulers, for all classes."""
 
@@ -90,6 +94,15 @@ def check_count(owner: object, option: str, value: object) -> None:
     if count not in STEPS:
         raise SchedulerError(
             f"{type(owner).__name__} needs a whole number{STEPS} as {option}, not {shown(value)}"
+        )
+
+
+def check_sigma_range(owner: object, lowest: float, highest: float) -> None:
+    """Raise `SchedulerError` unless noise levels can go from `lowest` to `highest`."""
+    if not LEAST_SIGMA <= lowest <= highest:
+        raise SchedulerError(
+            f"{type(owner).__name__} has sigma_min={lowest:g} and sigma_max={highest:g}; they must "
+            f"be at least {LEAST_SIGMA:g}, and in this order"
         )
 
 

@@ -69,6 +69,13 @@ class VQDiffusionScheduler(SchedulerMixin):
             self.log_cumprod_at, self.log_cumprod_bt, self.log_cumprod_ct = (
                 _logs(np.append(one[1:], one[0])) for one in (kept, replaced, masked)
             )
+        logs = (self.log_at, self.log_bt, self.log_ct, self.log_cumprod_bt)
+        if any(bool(one.isnan().any()) for one in logs):
+            raise SchedulerError(
+                f"{type(self).__name__} has alpha_cum from {alpha_cum_start:g} to "
+                f"{alpha_cum_end:g} and gamma_cum from {gamma_cum_start:g} to {gamma_cum_end:g}; "
+                "alpha_cum must fall, gamma_cum rise, and their sum be at most 1"
+            )
         self.timesteps = torch.arange(num_train_timesteps - 1, -1, -1)
 
     def set_timesteps(

@@ -12,16 +12,14 @@ from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
 from autopipe.outputs import BaseOutput
 from autopipe.scheduling import SchedulerMixin
-from autopipe.values import Range
 from autopipe_components.noise import randn_tensor
+from autopipe_components.schedulers.churn import MAX_CHURN
 from autopipe_components.schedulers.inputs import check_prediction, placed
-from autopipe_components.schedulers.options import LIMITS, check_count
+from autopipe_components.schedulers.options import LIMITS, SIGMA, check_count, check_sigma_range
 from autopipe_components.schedulers.step_index import Timestep
 from autopipe_components.steps.codec import Generators
 
-_SIGMA = Range(high=1e9, above=0)
 _USUAL_STEPS = 50
-_MOST_CHURN = 2**0.5 - 1
 
 
 @dataclass
@@ -49,11 +47,10 @@ class KarrasVeScheduler(SchedulerMixin):
     """
 
     order = 2
+    has_compatibles = False
     config_limits = {  # noqa: RUF012
         **LIMITS,
-        "sigma_min": _SIGMA,
-        "sigma_max": _SIGMA,
-        **dict.fromkeys(("s_noise", "s_churn", "s_min", "s_max"), Range(0, 1e9)),
+        **dict.fromkeys(("s_noise", "s_churn", "s_min", "s_max"), SIGMA),
     }
 
     schedule: Tensor
@@ -69,6 +66,7 @@ class KarrasVeScheduler(SchedulerMixin):
         s_min: float = 0.05,
         s_max: float = 50,
     ) -> None:
+        check_sigma_range(self, sigma_min, sigma_max)
         self.init_noise_sigma = sigma_max
         self.set_timesteps(_USUAL_STEPS)
 
@@ -102,7 +100,7 @@ class KarrasVeScheduler(SchedulerMixin):
         """
         config = self.config
         churned = config.s_min <= sigma <= config.s_max
-        gamma = min(config.s_churn / self.num_inference_steps, _MOST_CHURN) if churned else 0
+        gamma = min(config.s_churn / self.num_inference_steps, MAX_CHURN) if churned else 0
         noise = config.s_noise * randn_tensor(sample.shape, generator, sample.device, sample.dtype)
         higher = sigma + gamma * sigma
         return sample + (higher**2 - sigma**2) ** 0.5 * noise, higher

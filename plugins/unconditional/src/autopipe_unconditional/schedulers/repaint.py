@@ -46,6 +46,8 @@ class RePaintScheduler(SchedulerMixin):
     that of DDIM.
     """
 
+    # Steps need a picture to repaint, so that it draws in no other pipeline.
+    listed = False
     config_limits = {**LIMITS, "eta": _ETA}  # noqa: RUF012
 
     @register_to_config

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,15 +18,14 @@ from autopipe_components.schedulers.inputs import (
     check_number,
     check_prediction,
     check_timestep,
+    check_timesteps,
     placed,
-    timesteps_tensor,
 )
-from autopipe_components.schedulers.options import LIMITS, check_count
+from autopipe_components.schedulers.options import LIMITS, SIGMA, check_count, check_sigma_range
 from autopipe_components.schedulers.output import SchedulerOutput
 from autopipe_components.schedulers.step_index import Timestep, broadcast_to
 from autopipe_components.steps.codec import Generators
 
-_SIGMA = Range(high=1e9, above=0)
 _EPS = Range(0, 1)
 
 
@@ -47,10 +45,9 @@ class ScoreSdeVeScheduler(SchedulerMixin):
     each step of the predictor, of a length that `snr` gives.
     """
 
+    has_compatibles = False
     config_limits = {  # noqa: RUF012
         **LIMITS,
-        "sigma_min": _SIGMA,
-        "sigma_max": _SIGMA,
         "snr": Range(0, 1e9),
         "sampling_eps": _EPS,
         "correct_steps": Range(0, 1000),
@@ -101,7 +98,8 @@ class ScoreSdeVeScheduler(SchedulerMixin):
         low = self.config.sigma_min if sigma_min is None else sigma_min
         high = self.config.sigma_max if sigma_max is None else sigma_max
         for name, value in (("sigma_min", low), ("sigma_max", high)):
-            check_number(self, name, value, _SIGMA)
+            check_number(self, name, value, SIGMA)
+        check_sigma_range(self, low, high)
         self.sigmas = low * (high / low) ** self.timesteps
         scale = torch.linspace(math.log(low), math.log(high), num_inference_steps)
         self.discrete_sigmas = scale.exp().to(self.timesteps.device)
@@ -185,12 +183,6 @@ class ScoreSdeVeScheduler(SchedulerMixin):
             SchedulerError: if noise or timesteps don't fit the samples.
         """
         check_noise(self, original_samples, noise)
-        index: Any = timesteps_tensor(self, timesteps)
-        last = len(self.discrete_sigmas) - 1
-        if index.is_floating_point() or int(index.min()) < 0 or int(index.max()) > last:
-            raise SchedulerError(
-                f"{type(self).__name__} has the noise levels 0 to {last}, as whole numbers, not "
-                f"{index.tolist()[:10]}"
-            )
+        index = check_timesteps(self, timesteps, len(self.discrete_sigmas))
         levels = self.discrete_sigmas[index.to(self.discrete_sigmas.device)]
         return original_samples + broadcast_to(levels, original_samples) * noise

@@ -17,7 +17,7 @@ from ..dpm_multistep import MultistepDPM
 from ..exploding import ExplodingScheduler
 from ..exponential import NoiseLevel
 from ..inputs import check_number, placed
-from ..options import SIGMA, check_choice, check_count
+from ..options import SIGMA, check_choice, check_count, check_sigma_range
 from ..prediction import Real
 from ..solver_base import FINAL_SIGMAS
 from ..step_index import Timestep
@@ -38,11 +38,7 @@ class EDMScheduler(ExplodingScheduler):
         check_choice(self, "prediction_type", config.prediction_type, ("epsilon", "v_prediction"))
         check_choice(self, "sigma_schedule", config.sigma_schedule, ("karras", "exponential"))
         check_choice(self, "final_sigmas_type", config.final_sigmas_type, FINAL_SIGMAS)
-        if not 0 < config.sigma_min <= config.sigma_max:
-            raise SchedulerError(
-                f"{type(self).__name__} has sigma_min={config.sigma_min:g} and sigma_max="
-                f"{config.sigma_max:g}; they must be above 0, and in this order"
-            )
+        check_sigma_range(self, config.sigma_min, config.sigma_max)
         self._follow(self._ramp(count), None)
         self.num_inference_steps = None
 

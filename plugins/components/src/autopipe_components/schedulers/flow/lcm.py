@@ -21,6 +21,9 @@ from .base import ShiftedFlowScheduler
 
 __all__ = ["FlowMatchLCMScheduler", "FlowMatchLCMSchedulerOutput"]
 
+_AXES = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
+"""The number of axes of samples that a filter resizes; the others resize any."""
+
 UPSCALE_MODES = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact")
 
 
@@ -106,10 +109,23 @@ class FlowMatchLCMScheduler(ShiftedFlowScheduler):
             self._size = tuple(model_output.shape[2:])
         clean = sample.float() - self._level(index) * model_output
         if index < len(factors):
-            size = [round(factors[index] * side) for side in self._size]
-            clean = F.interpolate(clean, size=size, mode=self._upscale_mode or "nearest")
+            clean = self._resized(clean, [max(1, round(factors[index] * n)) for n in self._size])
         noise = randn_tensor(clean.shape, generator, clean.device, clean.dtype)
         following = self._level(index + 1)
         previous = ((1 - following) * clean + following * noise).to(model_output.dtype)
         self._step_index = index + 1
         return FlowMatchLCMSchedulerOutput(previous) if return_dict else (previous,)
+
+    def _resized(self, sample: Tensor, size: list[int]) -> Tensor:
+        """Return `sample` at another size.
+
+        Raises:
+            SchedulerError: if the filter doesn't resize samples of so many axes.
+        """
+        mode = self._upscale_mode or "nearest"
+        if _AXES.get(mode, sample.ndim) != sample.ndim:
+            raise SchedulerError(
+                f"{type(self).__name__} can't resize samples of {sample.ndim} axes with "
+                f"upscale_mode={mode!r}, which takes {_AXES[mode]}; choose another one"
+            )
+        return F.interpolate(sample, size=size, mode=mode)
