@@ -50,26 +50,26 @@ def text_tensors(
 
 
 def prior_predictor(
-    prior: Any, scheduler: Any, tensors: Tensors, scale: Callable[[], float]
+    prior: Any, scheduler: Any, tensors: Tensors, scale: Callable[[], float | None]
 ) -> Predict:
     """Return the function that predicts the embedding in each step, including guidance.
 
     Args:
         prior: a `PriorTransformer`.
         tensors: the tensors of the call, read again in each step.
-        scale: returns the guidance scale; guidance is off at 1 and below.
+        scale: returns the guidance scale; without guidance None.
     """
 
     def predict(step: int, timestep: Tensor) -> Tensor:
-        guided = scale() > 1
+        strength = scale()
         sample = scheduler.scale_model_input(tensors["latents"], timestep)
         prediction: Tensor = prior(
-            double(sample) if guided else sample,
+            sample if strength is None else double(sample),
             timestep=timestep,
             proj_embedding=tensors["prompt_embeds"],
             encoder_hidden_states=tensors["text_encoder_hidden_states"],
             attention_mask=tensors["text_mask"],
         ).predicted_image_embedding
-        return guide(prediction, scale()) if guided else prediction
+        return prediction if strength is None else guide(prediction, strength)
 
     return predict

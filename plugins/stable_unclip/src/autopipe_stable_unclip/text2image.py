@@ -180,6 +180,10 @@ class StableUnCLIPPipeline(StableUnCLIPSteps, LatentText2Image[Result], Text2Ima
             scheduler, num_inference_steps=call.prior_num_inference_steps, device=device
         )
         guided = call.prior_guidance_scale > 1
+
+        def scale() -> float | None:
+            return call.prior_guidance_scale if guided else None
+
         encoded = self._encode_prior_prompt(call.prompt, device, call.num_images_per_prompt, guided)
         tensors: Tensors = in_dtype_of(self.prior, dict(zip(TEXT_TENSORS, encoded)))
         tensors["latents"] = start_from_noise(
@@ -193,7 +197,7 @@ class StableUnCLIPPipeline(StableUnCLIPSteps, LatentText2Image[Result], Text2Ima
         latents = denoise(
             self,
             tensors,
-            prior_predictor(self.prior, scheduler, tensors, lambda: call.prior_guidance_scale),
+            prior_predictor(self.prior, scheduler, tensors, scale),
             timesteps=schedule.timesteps,
             steps=schedule.steps,
             scheduler=scheduler,
