@@ -137,3 +137,15 @@ def test_a_prior_is_given_to_a_checkpoint_for_variations(
     )
     assert back.unet is view.unet
     assert np.array_equal(draw(back), draw(build(StableUnCLIPImg2ImgPipeline)))
+
+
+@pytest.mark.parametrize("grammar", ["a1111", "compel"])
+def test_weighted_prompts_are_for_variations_alone(build: Callable[..., Any], grammar: str) -> None:
+    """The prior reads texts of its own, of one length."""
+    with pytest.raises(ArgumentError, match="which a StableUnCLIPPipeline doesn't take"):
+        build(StableUnCLIPPipeline).attach(grammar)
+    pipe = build(StableUnCLIPImg2ImgPipeline)
+    plain = draw(pipe, prompt="a cat")
+    pipe.attach(grammar)
+    text = {"a1111": "a (cat:1.5)", "compel": "a (cat)1.5"}[grammar]
+    assert np.abs(draw(pipe, prompt=text) - plain).max() > 1e-6

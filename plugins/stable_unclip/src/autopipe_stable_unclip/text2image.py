@@ -51,6 +51,9 @@ class StableUnCLIPPipeline(StableUnCLIPSteps, LatentText2Image[Result], Text2Ima
 
     model_cpu_offload_seq = "prior_text_encoder->prior->text_encoder->unet->vae"
 
+    # The prior takes the tokens of one text.
+    encodes_tokens = False
+
     prior_tokenizer: Any
     prior_text_encoder: Any
     prior: Any
