@@ -116,3 +116,21 @@ def test_pixels_from_0_to_1_are_those_of_a_picture(build: Build, seed: Any) -> N
     for given in (tensor(image), 2 * tensor(image) - 1):
         found = pipe(given, generator=seed(), **call).images
         assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_noise_of_steps_comes_from_the_generator(build: Build, seed: Any) -> None:
+    pipe, found = build(LDMSuperResolutionPipeline), []
+    for state in (1, 2):
+        torch.manual_seed(state)
+        call = {"eta": 1.0, "num_inference_steps": 3, "output_type": "pt"}
+        found.append(pipe(picture(32, 32), generator=seed(), **call).images)
+    assert torch.equal(*found)
+    plain = pipe(picture(32, 32), generator=seed(), **{**call, "eta": 0.0}).images
+    assert not torch.equal(plain, found[0])
+
+
+def test_the_memory_of_the_autoencoder_by_its_own_name(build: Build) -> None:
+    pipe = build(LDMSuperResolutionPipeline)
+    pipe.vqvae = None
+    with pytest.raises(ArgumentError, match="vqvae"):
+        pipe.enable_vae_slicing()

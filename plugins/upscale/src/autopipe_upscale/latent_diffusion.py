@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
@@ -27,13 +26,6 @@ _MULTIPLE = 32
 """The sides of PIL pictures are rounded down to multiples of this."""
 
 
-@dataclass(frozen=True)
-class QuantisedCodec(VaeCodec):
-    """The codec of a `VQModel` that decodes latents as they are, by way of its codebook."""
-
-    scaling: float | None = 1.0
-
-
 class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
     """Enlarges pictures, without a prompt.
 
@@ -48,6 +40,7 @@ class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
 
     model_cpu_offload_seq = "unet->vqvae"
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "image_latents")
+    autoencoder_name = "vqvae"
     required_components = ("vqvae", "unet", "scheduler")
     output_class = ImagePipelineOutput
     # The network has no such input.
@@ -59,15 +52,10 @@ class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
         self.register_modules(vqvae=vqvae, unet=unet, scheduler=scheduler)
 
     @property
-    def vae(self) -> Any:  # type: ignore[override]
-        """The autoencoder."""
-        return self.vqvae
-
-    @property
     def codec(self) -> Codec:
         if self.vqvae is None:
-            return NoCodec("vqvae", int(self.unet.config.in_channels) // 2, 4)
-        return QuantisedCodec(self.vqvae)
+            return NoCodec(self.autoencoder_name, int(self.unet.config.in_channels) // 2, 4)
+        return VaeCodec(self.vqvae, scaling=1.0)
 
     @cached_property
     def image_processor(self) -> VaeImageProcessor:
@@ -101,8 +89,7 @@ class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
                 or a list. Tensors have values in [-1, 1], or in [0, 1] if none is negative.
             batch_size: ignored, as in diffusers: there is a result for each picture.
             num_inference_steps: the number of denoising steps; more give better images.
-            eta: the noise that DDIM adds in each step, in [0, 1]. As in diffusers, it is drawn from
-                torch's global random state, not from `generator`.
+            eta: the noise that DDIM adds in each step, in [0, 1]; other schedulers ignore it.
             generator: the random generator, or a list with one per image.
             output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`.
             return_dict: if False, return a tuple.
@@ -164,7 +151,3 @@ class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
         sample = torch.cat((latents, picture), dim=1)
         prediction: Tensor = self.denoiser(sample, timestep, return_dict=False, **inputs)[0]
         return prediction
-
-    def prepare_extra_step_kwargs(self, generator: Generators, eta: float) -> dict[str, Any]:
-        """Return `eta`, if the scheduler's `step` accepts it; its noise is torch's global one."""
-        return super().prepare_extra_step_kwargs(None, eta)
