@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 from support.pictures import picture, tensor
-from support.tiny import BETAS
+from support.tiny import BETAS, VAE, seeded
 
 from autopipe import (
     AutoencoderKL,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
     LDMSuperResolutionPipeline,
     StableDiffusionLatentUpscalePipeline,
     StableDiffusionPipeline,
@@ -70,9 +71,18 @@ def test_what_the_latent_upscaler_can_not_do_is_refused_before_work(
         pipe(**{**call, "image": picture(20, 18 * 4 + 8).resize((26, 20))})
     with pytest.raises(ArgumentError, match="need pooled_prompt_embeds"):
         pipe(**{**call, "prompt": None, "prompt_embeds": torch.zeros(1, 12, 16)})
-    pipe.scheduler = DDIMScheduler(**BETAS)
-    with pytest.raises(SchedulerError, match="has no noise levels"):
-        pipe(**call)
+    # The second has noise levels, too, but of samples that it doesn't scale.
+    for scheduler in (DDIMScheduler(**BETAS), DPMSolverMultistepScheduler(**BETAS)):
+        pipe.scheduler = scheduler
+        with pytest.raises(SchedulerError, match="doesn't scale samples"):
+            pipe(**call)
+
+
+def test_an_autoencoder_that_keeps_the_size(build: Build, call: dict[str, Any], seed: Any) -> None:
+    blocks = {name: VAE[name][:1] for name in VAE if name.startswith(("block", "down", "up"))}
+    vae = seeded(lambda: AutoencoderKL(**{**VAE, **blocks}))
+    pipe = build(StableDiffusionLatentUpscalePipeline, vae=vae)
+    assert pipe(**call, generator=seed()).images.shape == (1, 3, 32, 32)
 
 
 def test_it_shares_what_it_has_in_common_with_stable_diffusion(
