@@ -149,3 +149,16 @@ def test_weighted_prompts_are_for_variations_alone(build: Callable[..., Any], gr
     pipe.attach(grammar)
     text = {"a1111": "a (cat:1.5)", "compel": "a (cat)1.5"}[grammar]
     assert np.abs(draw(pipe, prompt=text) - plain).max() > 1e-6
+
+
+def test_texts_that_are_encoded_already(build: Callable[..., Any]) -> None:
+    pipe = build(StableUnCLIPPipeline)
+    with torch.no_grad():
+        own = pipe._encode_prior_prompt("a cat", "cpu", 1, False)
+        expected = pipe._encode_prior_prompt("a cat", "cpu", 2, True)
+        found = pipe._encode_prior_prompt(None, "cpu", 2, True, own[:2], own[2])
+    for one, other in zip(found, expected, strict=True):
+        assert len(one) == 4
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    with pytest.raises(ArgumentError, match="give text_attention_mask"):
+        pipe._encode_prior_prompt(None, "cpu", 2, True, own[:2])

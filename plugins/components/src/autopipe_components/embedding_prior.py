@@ -49,6 +49,24 @@ def text_tensors(
     return dict(zip(TEXT_TENSORS, each))
 
 
+def repeated_texts(
+    encoded: Sequence[Tensor],
+    count: int,
+    device: torch.device | str | None,
+    before: Sequence[Tensor] = (),
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a caller has encoded, pooled texts, states and mask, each `count` times.
+
+    Args:
+        before: the negative half, already repeated, in the same order; empty without guidance.
+    """
+    own = [one.to(device).repeat_interleave(count, dim=0) for one in encoded]
+    if before:
+        own = [torch.cat([away.to(one), one]) for away, one in zip(before, own)]
+    pooled, states, mask = own
+    return pooled, states, mask
+
+
 def prior_predictor(
     prior: Any, scheduler: Any, tensors: Tensors, scale: Callable[[], float | None]
 ) -> Predict:
