@@ -31,7 +31,8 @@ def test_without_a_prompt_it_enlarges_without_a_text(
 ) -> None:
     pipe = build(kind)
     both = {**call, "image": [picture(), picture(seed=4)]}
-    for given, prompt in ((call, ""), (both, ["", ""])):
+    batches = {**call, "image": [torch.cat([tensor(picture()), tensor(picture(seed=4))])]}
+    for given, prompt in ((call, ""), (both, ["", ""]), (batches, ["", ""])):
         silent = pipe(**{**given, "prompt": None}, generator=seed()).images
         empty = pipe(**{**given, "prompt": prompt}, generator=seed()).images
         assert torch.equal(silent, empty)

@@ -14,11 +14,10 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.image_processor import VaeImageProcessor
-from autopipe_components.images.kinds import ImageInput, kind_of
+from autopipe_components.images.kinds import ImageInput, count_of, kind_of
 from autopipe_components.latent import LatentBesideImage
 from autopipe_components.steps.checks import check_colours, check_image
 from autopipe_components.steps.codec import Codec, Generators, NoCodec, VaeCodec
-from autopipe_components.steps.given import count_images
 
 Result: TypeAlias = "ImagePipelineOutput | tuple[Any]"
 
@@ -116,7 +115,7 @@ class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
     def check_prompts(self) -> int:
         """Return the number of pictures: there are no prompts."""
         check_image(self.call.image)
-        return count_images(self.call.image)
+        return count_of(self.call.image)
 
     def size_beside(self, pixels: Tensor) -> tuple[int, int]:
         height, width = pixels.shape[-2:]
