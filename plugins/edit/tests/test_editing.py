@@ -98,3 +98,15 @@ def test_it_shares_what_it_has_in_common_with_stable_diffusion(
 def test_a_picture_keeps_its_size(build: Build, call: dict[str, Any]) -> None:
     found = build(Plain)(**{**call, "image": picture(16, 24)}).images
     assert found.shape == (1, 3, 16, 24)
+
+
+def test_weighted_prompts_are_read_and_combined_ones_refused(
+    build: Build, kind: Any, call: dict[str, Any], seed: Any
+) -> None:
+    pipe = build(kind)
+    plain = pipe(**call, generator=seed()).images
+    pipe.attach("a1111")
+    weighted = pipe(**{**call, "prompt": "a (cat:1.5)"}, generator=seed()).images
+    assert not torch.equal(weighted, plain)
+    with pytest.raises(ArgumentError, match="have 3 parts; write one prompt"):
+        pipe(**{**call, "prompt": "a cat AND a dog"}, generator=seed())

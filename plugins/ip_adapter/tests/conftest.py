@@ -130,7 +130,7 @@ def save(tensors: Mapping[str, Mapping[str, Tensor]], path: Path) -> Path:
 @pytest.fixture(scope="session")
 def unets() -> dict[str, UNet2DConditionModel]:
     """A U-Net of each family."""
-    configs = {"stable_diffusion": {}, "sdxl": SDXL}
+    configs = {"stable_diffusion": {}, "sdxl": SDXL, "edit": {"in_channels": 8}}
     return {
         family: filled(partial(UNet2DConditionModel, **{**NETWORK, **UP, **extra}), 1)
         for family, extra in configs.items()
@@ -179,6 +179,7 @@ def build(
         kind: Any = getattr(autopipe, name)
         known = kind.init_parameters()
         family = "sdxl" if "XL" in name else "stable_diffusion"
+        family = "edit" if "InstructPix2Pix" in name else family
         components: dict[str, Any] = {
             **dict.fromkeys(kind.module_names()),
             "vae": vae,
@@ -188,7 +189,7 @@ def build(
             "feature_extractor": extractor,
         }
         options = {
-            "controlnet": controlnets[family],
+            "controlnet": controlnets.get(family),
             "requires_safety_checker": False,
             "add_watermarker": False,
         }

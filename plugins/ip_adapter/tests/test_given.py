@@ -140,7 +140,7 @@ def test_lists_fit_together(build: Any, unet: Any) -> None:
         ({"ip_adapter_image_embeds": torch.ones(2, 1, EMBEDDING)}, "give a list"),
         ({"ip_adapter_image_embeds": [torch.ones(2, 1, 3)]}, "takes .batch, images, 14"),
         ({"ip_adapter_image_embeds": [torch.ones(2, EMBEDDING)]}, "takes .batch, images, 14"),
-        ({"ip_adapter_image_embeds": [torch.ones(3, 1, EMBEDDING)]}, "two halves"),
+        ({"ip_adapter_image_embeds": [torch.ones(3, 1, EMBEDDING)]}, "2 parts of equal length"),
         ({"ip_adapter_image_embeds": [torch.ones(4, 1, EMBEDDING)]}, "for 2 prompts"),
         ({"ip_adapter_image_embeds": []}, "0 tensors for 1"),
         ({"ip_adapter_image": picture(1), "cross_attention_kwargs": {"ip_adapter_masks": [1, 2]}},
@@ -270,3 +270,17 @@ def test_masks_are_made_of_pictures() -> None:
     assert small.shape == (3, 6, 5)
     with pytest.raises(ArgumentTypeError):
         IPAdapterMaskProcessor().preprocess("mask.png")
+
+
+def test_embeddings_for_an_editor_have_the_three_parts_of_its_steps(build: Any, unets: Any) -> None:
+    pipe = build("StableDiffusionInstructPix2PixPipeline")
+    pipe.load_ip_adapter(Adapters().file("plain", unets["edit"]))
+    call = {"image": picture(9, 16)}
+    expected = draw(pipe, **call, ip_adapter_image=picture(1))
+    embeds = pipe.prepare_ip_adapter_image_embeds(picture(1), None, None, 1, True)
+    assert [len(one) for one in embeds] == [3]
+    assert embeds[0][0].any()
+    assert not embeds[0][1:].any()
+    assert (draw(pipe, **call, ip_adapter_image_embeds=embeds) == expected).all()
+    with pytest.raises(ArgumentError, match="3 parts of equal length"):
+        draw(pipe, **call, ip_adapter_image_embeds=[embeds[0][:2]])

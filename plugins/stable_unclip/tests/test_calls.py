@@ -137,3 +137,28 @@ def test_a_prior_is_given_to_a_checkpoint_for_variations(
     )
     assert back.unet is view.unet
     assert np.array_equal(draw(back), draw(build(StableUnCLIPImg2ImgPipeline)))
+
+
+@pytest.mark.parametrize("grammar", ["a1111", "compel"])
+def test_weighted_prompts_are_for_variations_alone(build: Callable[..., Any], grammar: str) -> None:
+    """The prior reads texts of its own, of one length."""
+    with pytest.raises(ArgumentError, match="which a StableUnCLIPPipeline doesn't take"):
+        build(StableUnCLIPPipeline).attach(grammar)
+    pipe = build(StableUnCLIPImg2ImgPipeline)
+    plain = draw(pipe, prompt="a cat")
+    pipe.attach(grammar)
+    text = {"a1111": "a (cat:1.5)", "compel": "a (cat)1.5"}[grammar]
+    assert np.abs(draw(pipe, prompt=text) - plain).max() > 1e-6
+
+
+def test_texts_that_are_encoded_already(build: Callable[..., Any]) -> None:
+    pipe = build(StableUnCLIPPipeline)
+    with torch.no_grad():
+        own = pipe._encode_prior_prompt("a cat", "cpu", 1, False)
+        expected = pipe._encode_prior_prompt("a cat", "cpu", 2, True)
+        found = pipe._encode_prior_prompt(None, "cpu", 2, True, own[:2], own[2])
+    for one, other in zip(found, expected, strict=True):
+        assert len(one) == 4
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    with pytest.raises(ArgumentError, match="give text_attention_mask"):
+        pipe._encode_prior_prompt(None, "cpu", 2, True, own[:2])

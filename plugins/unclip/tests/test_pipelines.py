@@ -152,3 +152,14 @@ def test_each_stage_can_be_watched_and_left_early(build: Callable[..., Any]) -> 
 def test_another_size(build: Callable[..., Any]) -> None:
     call = {**least_call(UnCLIPPipeline), "height": 24, "width": 32}
     assert build(UnCLIPPipeline)(**call).images.shape == (1, 3, 24, 32)
+
+
+@pytest.mark.parametrize(("scale", "rows"), [(0.5, 2), (1.0, 1), (4.0, 2)])
+def test_a_scale_below_1_mixes_if_the_other_stage_is_guided(
+    build: Callable[..., Any], scale: float, rows: int
+) -> None:
+    pipe, seen = build(UnCLIPPipeline), []
+    handle = pipe.prior.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    pipe(**least_call(UnCLIPPipeline), prior_guidance_scale=scale)
+    handle.remove()
+    assert seen == [rows, rows]

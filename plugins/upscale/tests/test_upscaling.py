@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 from support.pictures import picture, tensor
-from support.tiny import BETAS
+from support.tiny import BETAS, VAE, seeded
 
 from autopipe import (
     AutoencoderKL,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
     LDMSuperResolutionPipeline,
     StableDiffusionLatentUpscalePipeline,
     StableDiffusionPipeline,
@@ -30,7 +31,8 @@ def test_without_a_prompt_it_enlarges_without_a_text(
 ) -> None:
     pipe = build(kind)
     both = {**call, "image": [picture(), picture(seed=4)]}
-    for given, prompt in ((call, ""), (both, ["", ""])):
+    batches = {**call, "image": [torch.cat([tensor(picture()), tensor(picture(seed=4))])]}
+    for given, prompt in ((call, ""), (both, ["", ""]), (batches, ["", ""])):
         silent = pipe(**{**given, "prompt": None}, generator=seed()).images
         empty = pipe(**{**given, "prompt": prompt}, generator=seed()).images
         assert torch.equal(silent, empty)
@@ -70,9 +72,18 @@ def test_what_the_latent_upscaler_can_not_do_is_refused_before_work(
         pipe(**{**call, "image": picture(20, 18 * 4 + 8).resize((26, 20))})
     with pytest.raises(ArgumentError, match="need pooled_prompt_embeds"):
         pipe(**{**call, "prompt": None, "prompt_embeds": torch.zeros(1, 12, 16)})
-    pipe.scheduler = DDIMScheduler(**BETAS)
-    with pytest.raises(SchedulerError, match="has no noise levels"):
-        pipe(**call)
+    # The second has noise levels, too, but of samples that it doesn't scale.
+    for scheduler in (DDIMScheduler(**BETAS), DPMSolverMultistepScheduler(**BETAS)):
+        pipe.scheduler = scheduler
+        with pytest.raises(SchedulerError, match="doesn't scale samples"):
+            pipe(**call)
+
+
+def test_an_autoencoder_that_keeps_the_size(build: Build, call: dict[str, Any], seed: Any) -> None:
+    blocks = {name: VAE[name][:1] for name in VAE if name.startswith(("block", "down", "up"))}
+    vae = seeded(lambda: AutoencoderKL(**{**VAE, **blocks}))
+    pipe = build(StableDiffusionLatentUpscalePipeline, vae=vae)
+    assert pipe(**call, generator=seed()).images.shape == (1, 3, 32, 32)
 
 
 def test_it_shares_what_it_has_in_common_with_stable_diffusion(
@@ -116,3 +127,21 @@ def test_pixels_from_0_to_1_are_those_of_a_picture(build: Build, seed: Any) -> N
     for given in (tensor(image), 2 * tensor(image) - 1):
         found = pipe(given, generator=seed(), **call).images
         assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_noise_of_steps_comes_from_the_generator(build: Build, seed: Any) -> None:
+    pipe, found = build(LDMSuperResolutionPipeline), []
+    for state in (1, 2):
+        torch.manual_seed(state)
+        call = {"eta": 1.0, "num_inference_steps": 3, "output_type": "pt"}
+        found.append(pipe(picture(32, 32), generator=seed(), **call).images)
+    assert torch.equal(*found)
+    plain = pipe(picture(32, 32), generator=seed(), **{**call, "eta": 0.0}).images
+    assert not torch.equal(plain, found[0])
+
+
+def test_the_memory_of_the_autoencoder_by_its_own_name(build: Build) -> None:
+    pipe = build(LDMSuperResolutionPipeline)
+    pipe.vqvae = None
+    with pytest.raises(ArgumentError, match="vqvae"):
+        pipe.enable_vae_slicing()

@@ -49,27 +49,45 @@ def text_tensors(
     return dict(zip(TEXT_TENSORS, each))
 
 
+def repeated_texts(
+    encoded: Sequence[Tensor],
+    count: int,
+    device: torch.device | str | None,
+    before: Sequence[Tensor] = (),
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a caller has encoded, pooled texts, states and mask, each `count` times.
+
+    Args:
+        before: the negative half, already repeated, in the same order; empty without guidance.
+    """
+    own = [one.to(device).repeat_interleave(count, dim=0) for one in encoded]
+    if before:
+        own = [torch.cat([away.to(one), one]) for away, one in zip(before, own)]
+    pooled, states, mask = own
+    return pooled, states, mask
+
+
 def prior_predictor(
-    prior: Any, scheduler: Any, tensors: Tensors, scale: Callable[[], float]
+    prior: Any, scheduler: Any, tensors: Tensors, scale: Callable[[], float | None]
 ) -> Predict:
     """Return the function that predicts the embedding in each step, including guidance.
 
     Args:
         prior: a `PriorTransformer`.
         tensors: the tensors of the call, read again in each step.
-        scale: returns the guidance scale; guidance is off at 1 and below.
+        scale: returns the guidance scale; without guidance None.
     """
 
     def predict(step: int, timestep: Tensor) -> Tensor:
-        guided = scale() > 1
+        strength = scale()
         sample = scheduler.scale_model_input(tensors["latents"], timestep)
         prediction: Tensor = prior(
-            double(sample) if guided else sample,
+            sample if strength is None else double(sample),
             timestep=timestep,
             proj_embedding=tensors["prompt_embeds"],
             encoder_hidden_states=tensors["text_encoder_hidden_states"],
             attention_mask=tensors["text_mask"],
         ).predicted_image_embedding
-        return guide(prediction, scale()) if guided else prediction
+        return prediction if strength is None else guide(prediction, strength)
 
     return predict

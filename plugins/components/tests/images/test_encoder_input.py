@@ -8,7 +8,8 @@ import torch
 from support.pictures import picture
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
-from autopipe_components.images.encoder_input import count_of, encoder_input
+from autopipe_components.images.encoder_input import encoder_input
+from autopipe_components.images.kinds import count_of
 from autopipe_components.processing.clip_image_processor import CLIPImageProcessor
 
 SIDE = 8

@@ -92,10 +92,11 @@ def embeds_for(
     rows: int | None = None,
     repeats: int = 1,
 ) -> list[Tensor]:
-    """Return `image_embeds` for a U-Net: a tensor (B or 2B, images, ...) for each adapter.
+    """Return both halves of `image_embeds`: a tensor (B or 2B, images, ...) for each adapter.
 
     Args:
-        image, embeds: `ip_adapter_image` and `ip_adapter_image_embeds` of a call; one is given.
+        image, embeds: `ip_adapter_image` and `ip_adapter_image_embeds` of a call; one is given. The
+            second has all parts of a step, in the order of the pipeline's `guided_halves`.
         guided: whether the negative half comes before the other one.
         rows: the number B of images that are drawn; by default one for each prompt, times
             `repeats`.
@@ -104,7 +105,7 @@ def embeds_for(
         ArgumentError, ArgumentTypeError: if they don't fit the adapters.
     """
     if embeds is not None:
-        halves = halves_given(embeds, adapters, guided=guided)
+        halves = halves_given(embeds, adapters, pipe.guided_halves if guided else (1,))
     else:
         halves = []
         for one, adapter in zip(images_given(image, adapters), adapters):

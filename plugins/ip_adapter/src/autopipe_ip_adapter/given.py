@@ -84,23 +84,30 @@ def check_embeds(name: str, embeds: Any, adapters: Sequence[AdapterWeights]) -> 
             raise ArgumentError(f"{name}[{i}] is {shown(one)}, but {projection.title} takes {axes}")
 
 
-def halves_given(embeds: Any, adapters: Sequence[AdapterWeights], *, guided: bool) -> list[Any]:
+def halves_given(
+    embeds: Any, adapters: Sequence[AdapterWeights], parts: Sequence[int]
+) -> list[Any]:
     """Return pairs (negative, positive) of `ip_adapter_image_embeds`, each (prompts, images, ...).
 
     Args:
-        guided: whether the first half of each tensor is the negative one. Otherwise that is None.
+        parts: what each tensor consists of, as `GuidedPipeline.guided_halves`; without guidance the
+            positive half alone, (1,), so that the negative one is None.
 
     Raises:
-        ArgumentError, ArgumentTypeError: as for `check_embeds`, and if there are no two halves.
+        ArgumentError, ArgumentTypeError: as for `check_embeds`, and if a tensor lacks a part.
     """
     check_embeds("ip_adapter_image_embeds", embeds, adapters)
+    count = len(parts)
     for i, one in enumerate(embeds):
-        if guided and (not len(one) or len(one) % 2):
+        if count > 1 and (not len(one) or len(one) % count):
             raise ArgumentError(
-                f"ip_adapter_image_embeds[{i}] is {shown(one)}; with guidance it has two halves of "
-                f"equal length, of which the first is for the negative prompt"
+                f"ip_adapter_image_embeds[{i}] is {shown(one)}; with guidance it has {count} parts "
+                f"of equal length, as prepare_ip_adapter_image_embeds returns them"
             )
-    return [tuple(one.chunk(2)) if guided else (None, one) for one in embeds]
+    if count == 1:
+        return [(None, one) for one in embeds]
+    every = [one.chunk(count) for one in embeds]
+    return [(one[parts.index(0)], one[parts.index(1)]) for one in every]
 
 
 def for_rows(half: Tensor, rows: int) -> Tensor:

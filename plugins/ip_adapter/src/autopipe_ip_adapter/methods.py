@@ -98,7 +98,8 @@ def prepare_ip_adapter_image_embeds(
 ) -> list[Tensor]:
     """Return encoded images, a tensor (B or 2B, images, ...) for each adapter.
 
-    Calls take them as `ip_adapter_image_embeds`, and the U-Net takes them as
+    An editor, whose steps under guidance have three parts, gets as many, (3B, ...). Calls take them
+    as `ip_adapter_image_embeds`, and the U-Net takes them as
     `added_cond_kwargs={"image_embeds": ...}`.
 
     Args:
@@ -114,7 +115,7 @@ def prepare_ip_adapter_image_embeds(
     _, addon = _attached(self)
     if ip_adapter_image_embeds is None:
         check_encoder(self, addon.adapters)
-    return embeds_for(
+    made = embeds_for(
         self,
         addon.adapters,
         ip_adapter_image,
@@ -123,6 +124,10 @@ def prepare_ip_adapter_image_embeds(
         guided=do_classifier_free_guidance,
         repeats=num_images_per_prompt,
     )
+    if not do_classifier_free_guidance:
+        return made
+    parts: list[Tensor] = [self.for_parts(one, len(one) // 2) for one in made]
+    return parts
 
 
 def _attached(pipe: Any) -> tuple[str, IPAdapter]:

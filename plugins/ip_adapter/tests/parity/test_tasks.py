@@ -15,7 +15,8 @@ from PIL import Image
 
 from autopipe import IPAdapterMaskProcessor
 
-from ..conftest import FACE, KINDS, Adapters, picture, save
+from ..conftest import FACE, KINDS, Adapters, draw, picture, save
+from .conftest import TOLERANCE
 
 pytestmark = pytest.mark.parity
 
@@ -282,3 +283,17 @@ def test_the_encoder_beside_the_file_and_what_is_saved(
         # diffusers keeps the feature extractor of classes that may have a safety checker.
         theirs.feature_extractor = None
         assert theirs.image_encoder is None
+
+
+def test_an_editor(
+    build: Any, unets: Any, reference: Any, compare: Callable[..., np.ndarray], tmp_path: Path
+) -> None:
+    name = "StableDiffusionInstructPix2PixPipeline"
+    ours, theirs = both(build, reference, name, *written(tmp_path, unets["edit"], "plain"))
+    call = {"image": picture(9, 16), "image_guidance_scale": 1.4}
+    found = compare(ours, theirs, **call, ip_adapter_image=picture(1))
+    with torch.no_grad():
+        embeds = theirs.prepare_ip_adapter_image_embeds(picture(1), None, "cpu", 1, True)
+    # Calls of diffusers end in an error with what that returns.
+    given = draw(ours, seed=5, **call, ip_adapter_image_embeds=embeds)
+    assert np.abs(found - given).max() < TOLERANCE

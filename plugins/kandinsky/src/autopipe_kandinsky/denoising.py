@@ -53,7 +53,11 @@ class DenoisesEmbeddings(NoiseMethods):
                 `"text_encoder_hidden_states"` and their mask `"text_mask"`; with guidance 2B rows
                 of the texts, the negative half first.
         """
-        predict = prior_predictor(self.prior, self.scheduler, tensors, lambda: self.guidance_scale)
+
+        def scale() -> float | None:
+            return self.guidance_scale if self.do_classifier_free_guidance else None
+
+        predict = prior_predictor(self.prior, self.scheduler, tensors, scale)
         scheduler: Any = WithNextTimestep(self.scheduler, schedule.timesteps)
         latents = denoise(
             self,

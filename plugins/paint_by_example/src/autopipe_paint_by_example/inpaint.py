@@ -12,9 +12,9 @@ from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
-from autopipe_components.images.encoder_input import count_of, encoder_input
+from autopipe_components.images.encoder_input import encoder_input
 from autopipe_components.images.fit import size_of
-from autopipe_components.images.kinds import ImageInput, as_list
+from autopipe_components.images.kinds import ImageInput, as_list, count_of
 from autopipe_components.latent import LatentInpaint
 from autopipe_components.safety import check_safety
 from autopipe_components.steps.callbacks import OlderCallback

@@ -11,8 +11,8 @@ from torch import Tensor
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
-from autopipe_components.images.encoder_input import count_of, encoder_input
-from autopipe_components.images.kinds import ImageInput
+from autopipe_components.images.encoder_input import encoder_input
+from autopipe_components.images.kinds import ImageInput, count_of
 from autopipe_components.latent import LatentText2Image
 from autopipe_components.safety import check_safety
 from autopipe_components.steps.callbacks import OlderCallback

@@ -17,6 +17,7 @@ from autopipe_components.embedding_prior import (
     TEXT_TENSORS,
     encode_pooled,
     prior_predictor,
+    repeated_texts,
     text_tensors,
 )
 from autopipe_components.latent import LatentText2Image
@@ -50,6 +51,9 @@ class StableUnCLIPPipeline(StableUnCLIPSteps, LatentText2Image[Result], Text2Ima
     """
 
     model_cpu_offload_seq = "prior_text_encoder->prior->text_encoder->unet->vae"
+
+    # The prior takes the tokens of one text.
+    encodes_tokens = False
 
     prior_tokenizer: Any
     prior_text_encoder: Any
@@ -180,6 +184,10 @@ class StableUnCLIPPipeline(StableUnCLIPSteps, LatentText2Image[Result], Text2Ima
             scheduler, num_inference_steps=call.prior_num_inference_steps, device=device
         )
         guided = call.prior_guidance_scale > 1
+
+        def scale() -> float | None:
+            return call.prior_guidance_scale if guided else None
+
         encoded = self._encode_prior_prompt(call.prompt, device, call.num_images_per_prompt, guided)
         tensors: Tensors = in_dtype_of(self.prior, dict(zip(TEXT_TENSORS, encoded)))
         tensors["latents"] = start_from_noise(
@@ -193,7 +201,7 @@ class StableUnCLIPPipeline(StableUnCLIPSteps, LatentText2Image[Result], Text2Ima
         latents = denoise(
             self,
             tensors,
-            prior_predictor(self.prior, scheduler, tensors, lambda: call.prior_guidance_scale),
+            prior_predictor(self.prior, scheduler, tensors, scale),
             timesteps=schedule.timesteps,
             steps=schedule.steps,
             scheduler=scheduler,
@@ -205,24 +213,37 @@ class StableUnCLIPPipeline(StableUnCLIPSteps, LatentText2Image[Result], Text2Ima
 
     def _encode_prior_prompt(
         self,
-        prompt: Prompt,
+        prompt: Prompt | None,
         device: torch.device | str,
         num_images_per_prompt: int,
         do_classifier_free_guidance: bool,
+        text_model_output: Any = None,
+        text_attention_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return pooled texts (B, P), states (B, K, D) and mask (B, K), empty texts first."""
+        """Return pooled texts (B, P), states (B, K, D) and mask (B, K), empty texts first.
+
+        Args:
+            text_model_output, text_attention_mask: used in place of encoding `prompt`.
+        """
 
         def encode(texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
             with self.tokenizing(self.prior_tokenizer):
                 return encode_pooled(self.prior_tokenizer, self.prior_text_encoder, texts, device)
 
-        prompts = [prompt] if isinstance(prompt, str) else prompt
-        texts = [*[""] * len(prompts), *prompts] if do_classifier_free_guidance else prompts
-        encoded = text_tensors(
-            self.encoder("prior_text_encoder", encode), texts, num_images_per_prompt
-        )
-        pooled, states, mask = (encoded[name] for name in TEXT_TENSORS)
-        return pooled, states, mask
+        def encoded(texts: list[str]) -> tuple[Tensor, ...]:
+            encoder = self.encoder("prior_text_encoder", encode)
+            return tuple(text_tensors(encoder, texts, num_images_per_prompt).values())
+
+        prompts = [prompt] if isinstance(prompt, str) else prompt or []
+        count = len(prompts) if text_model_output is None else len(text_model_output[0])
+        empty = [""] * count if do_classifier_free_guidance else []
+        if text_model_output is None:
+            pooled, states, mask = encoded([*empty, *prompts])
+            return pooled, states, mask
+        if text_attention_mask is None:
+            raise ArgumentError("text_model_output needs its mask; give text_attention_mask too")
+        given = (text_model_output[0], text_model_output[1], text_attention_mask)
+        return repeated_texts(given, num_images_per_prompt, device, encoded(empty) if empty else ())
 
     def prepare_prior_extra_step_kwargs(self, generator: Generators, eta: float) -> dict[str, Any]:
         """Return those of `generator` and `eta` that the prior's scheduler accepts."""

@@ -12,8 +12,8 @@ from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
-from autopipe_components.images.encoder_input import count_of, encoder_input
-from autopipe_components.images.kinds import ImageInput
+from autopipe_components.images.encoder_input import encoder_input
+from autopipe_components.images.kinds import ImageInput, count_of
 from autopipe_components.latent import LatentText2Image
 from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import (

@@ -76,3 +76,20 @@ def test_kinds_of_errors(build: Callable[..., Any], reference: Callable[[Any], A
     ours = build(Pipe)
     call = {"prompt": "a cat", "num_inference_steps": 3, "prior_num_inference_steps": 3}
     assert_same_kinds(ours, reference(ours), call)
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_texts_of_the_prior(
+    build: Callable[..., Any], reference: Callable[[Any], Any], guided: bool
+) -> None:
+    ours = build(Pipe)
+    pipes = ours, reference(ours)
+    with torch.no_grad():
+        own = ours._encode_prior_prompt(["a cat", "dog"], "cpu", 1, False)
+        given = {"text_model_output": own[:2], "text_attention_mask": own[2]}
+        for call in ((["a cat", "dog"], "cpu", 2, guided), (None, "cpu", 2, guided)):
+            further = {} if call[0] else given
+            found, expected = (pipe._encode_prior_prompt(*call, **further) for pipe in pipes)
+            for one, other in zip(found, expected, strict=True):
+                # Both halves are encoded in one batch here.
+                torch.testing.assert_close(one, other, atol=1e-5, rtol=0)

@@ -15,6 +15,7 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.loop import Tensors
 from autopipe.placement.room import check_room
+from autopipe_components.embedding_prior import TEXT_TENSORS
 from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import check_output_type
 from autopipe_components.steps.callbacks import step_callbacks
@@ -37,9 +38,6 @@ from autopipe_kandinsky.methods import NoiseMethods
 from .stages import Drawing, UnCLIPDecoder, UnCLIPUpscaler
 
 Result: TypeAlias = "ImagePipelineOutput | tuple[Any]"
-
-TEXTS = ("prompt_embeds", "text_encoder_hidden_states", "text_mask")
-"""The names of encoded texts: pooled, hidden states, and their mask."""
 
 Size: TypeAlias = tuple[int, int]
 
@@ -198,7 +196,7 @@ class UnCLIPSteps(NoiseMethods, EncodesTexts):
     def texts_of(self, prompts: list[str]) -> Tensors:
         """Return encoded `prompts`; if a stage is guided, with the empty text's half before."""
         encoded = self.in_halves(prompts, self.call.num_images_per_prompt, self.guided)
-        return dict(zip(TEXTS, encoded))
+        return dict(zip(TEXT_TENSORS, encoded))
 
     def in_halves(self, prompt: Prompt, count: int, guided: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Return pooled texts (N, P), states (N, K, D) and mask (N, K), each `count` times.

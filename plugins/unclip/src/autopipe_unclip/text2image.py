@@ -14,12 +14,13 @@ from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe.tasks import Text2Image
+from autopipe_components.embedding_prior import TEXT_TENSORS, repeated_texts
 from autopipe_components.steps.callbacks import step_callbacks
 from autopipe_components.steps.checks import Prompt, check_guidance, check_tensor, check_text
 from autopipe_components.steps.codec import Generators
 
 from .stages import Drawing, UnCLIPPrior
-from .steps import TEXTS, Result, UnCLIPSteps, check_embeddings, check_one_of
+from .steps import Result, UnCLIPSteps, check_embeddings, check_one_of
 
 
 class UnCLIPPipeline(UnCLIPSteps, Text2Image):
@@ -104,7 +105,7 @@ class UnCLIPPipeline(UnCLIPSteps, Text2Image):
         else:
             check_one_of("text_attention_mask", text_attention_mask, "prompt", prompt)
             given = (text_model_output[0], text_model_output[1], text_attention_mask)
-            encoded = self.of_given(dict(zip(TEXTS, given)), count, guided)
+            encoded = self.of_given(dict(zip(TEXT_TENSORS, given)), count, guided)
         pooled, states, mask = (one.to(device) for one in encoded)
         return pooled, states, mask
 
@@ -188,7 +189,7 @@ class UnCLIPPipeline(UnCLIPSteps, Text2Image):
         # 2. Encode the texts
         if prompts is None:
             encoded = self.of_given(given, self.call.num_images_per_prompt, self.guided)
-            texts = dict(zip(TEXTS, encoded))
+            texts = dict(zip(TEXT_TENSORS, encoded))
         else:
             texts = self.texts_of(prompts)
 
@@ -229,17 +230,13 @@ class UnCLIPPipeline(UnCLIPSteps, Text2Image):
                 f"text_model_output has {len(pooled)} pooled texts and hidden states of "
                 f"{len(states)}; give one for each"
             )
-        return dict(zip(TEXTS, encoded))
+        return dict(zip(TEXT_TENSORS, encoded))
 
     def of_given(self, given: Tensors, count: int, guided: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Return encoded prompts, each `count` times; if guided, the empty text's half before."""
-        device = self._execution_device
-        own = [given[name].to(device).repeat_interleave(count, dim=0) for name in TEXTS]
-        if guided:
-            empty = self.encode_texts([""] * len(given["text_mask"]), count)
-            own = [torch.cat([away.to(one), one]) for away, one in zip(empty, own)]
-        pooled, states, mask = own
-        return pooled, states, mask
+        empty = self.encode_texts([""] * len(given["text_mask"]), count) if guided else ()
+        encoded = [given[name] for name in TEXT_TENSORS]
+        return repeated_texts(encoded, count, self._execution_device, empty)
 
     def _prior_drawing(self, rows: int) -> Drawing:
         """Return how the prior draws, after checking its arguments."""

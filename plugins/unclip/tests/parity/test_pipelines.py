@@ -69,6 +69,7 @@ def drawn(
             "text_attention_mask": torch.arange(TOKENS).repeat(2, 1) < 7,
             "num_images_per_prompt": 2,
         },
+        {"prior_guidance_scale": 0.5},
         {"prompt": "a prompt that is much longer than the few tokens that are read of it"},
     ],
     ids=lambda call: ",".join(call) or "plain",

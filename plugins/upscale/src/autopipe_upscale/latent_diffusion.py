@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
@@ -15,23 +14,15 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.image_processor import VaeImageProcessor
-from autopipe_components.images.kinds import ImageInput, kind_of
+from autopipe_components.images.kinds import ImageInput, count_of, kind_of
 from autopipe_components.latent import LatentBesideImage
 from autopipe_components.steps.checks import check_colours, check_image
 from autopipe_components.steps.codec import Codec, Generators, NoCodec, VaeCodec
-from autopipe_components.steps.given import count_images
 
 Result: TypeAlias = "ImagePipelineOutput | tuple[Any]"
 
 _MULTIPLE = 32
 """The sides of PIL pictures are rounded down to multiples of this."""
-
-
-@dataclass(frozen=True)
-class QuantisedCodec(VaeCodec):
-    """The codec of a `VQModel` that decodes latents as they are, by way of its codebook."""
-
-    scaling: float | None = 1.0
 
 
 class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
@@ -48,6 +39,7 @@ class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
 
     model_cpu_offload_seq = "unet->vqvae"
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "image_latents")
+    autoencoder_name = "vqvae"
     required_components = ("vqvae", "unet", "scheduler")
     output_class = ImagePipelineOutput
     # The network has no such input.
@@ -59,15 +51,10 @@ class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
         self.register_modules(vqvae=vqvae, unet=unet, scheduler=scheduler)
 
     @property
-    def vae(self) -> Any:  # type: ignore[override]
-        """The autoencoder."""
-        return self.vqvae
-
-    @property
     def codec(self) -> Codec:
         if self.vqvae is None:
-            return NoCodec("vqvae", int(self.unet.config.in_channels) // 2, 4)
-        return QuantisedCodec(self.vqvae)
+            return NoCodec(self.autoencoder_name, int(self.unet.config.in_channels) // 2, 4)
+        return VaeCodec(self.vqvae, scaling=1.0)
 
     @cached_property
     def image_processor(self) -> VaeImageProcessor:
@@ -101,8 +88,7 @@ class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
                 or a list. Tensors have values in [-1, 1], or in [0, 1] if none is negative.
             batch_size: ignored, as in diffusers: there is a result for each picture.
             num_inference_steps: the number of denoising steps; more give better images.
-            eta: the noise that DDIM adds in each step, in [0, 1]. As in diffusers, it is drawn from
-                torch's global random state, not from `generator`.
+            eta: the noise that DDIM adds in each step, in [0, 1]; other schedulers ignore it.
             generator: the random generator, or a list with one per image.
             output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`.
             return_dict: if False, return a tuple.
@@ -129,7 +115,7 @@ class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
     def check_prompts(self) -> int:
         """Return the number of pictures: there are no prompts."""
         check_image(self.call.image)
-        return count_images(self.call.image)
+        return count_of(self.call.image)
 
     def size_beside(self, pixels: Tensor) -> tuple[int, int]:
         height, width = pixels.shape[-2:]
@@ -164,7 +150,3 @@ class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
         sample = torch.cat((latents, picture), dim=1)
         prediction: Tensor = self.denoiser(sample, timestep, return_dict=False, **inputs)[0]
         return prediction
-
-    def prepare_extra_step_kwargs(self, generator: Generators, eta: float) -> dict[str, Any]:
-        """Return `eta`, if the scheduler's `step` accepts it; its noise is torch's global one."""
-        return super().prepare_extra_step_kwargs(None, eta)

@@ -33,6 +33,7 @@ from autopipe_components.steps.prompt import (
     text_length,
     tokenize,
 )
+from autopipe_components.steps.timesteps import Schedule
 
 from .pictures import Enlarging
 
@@ -58,7 +59,8 @@ class StableDiffusionLatentUpscalePipeline(Enlarging, LatentBesideImage[Result])
         tokenizer: a `transformers.CLIPTokenizer`.
         unet: a `UNet2DConditionModel` that takes twice the channels of the latents and predicts one
             more than these, which is not used.
-        scheduler: a scheduler with noise levels, usually an `EulerDiscreteScheduler`.
+        scheduler: a scheduler that scales samples by their noise levels, usually an
+            `EulerDiscreteScheduler`.
     """
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
@@ -137,7 +139,7 @@ class StableDiffusionLatentUpscalePipeline(Enlarging, LatentBesideImage[Result])
         Raises:
             ArgumentError: if an argument is not valid. Nothing was computed.
             ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
-            SchedulerError: if the scheduler has no noise levels.
+            SchedulerError: if the scheduler is not one that scales samples by their noise levels.
         """
         return self.run_task()
 
@@ -178,18 +180,24 @@ class StableDiffusionLatentUpscalePipeline(Enlarging, LatentBesideImage[Result])
             check_negative_prompt(call.negative_prompt, call.prompt, prompts)
         if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
             check_encoder(self.text_encoder, self.tokenizer)
-        if not hasattr(self.scheduler, "sigmas"):
+
+    def make_schedule(self) -> Schedule:
+        schedule = super().make_schedule()
+        one = torch.ones(1)
+        # Some have noise levels of samples that they don't scale.
+        scaled = self.scheduler.scale_model_input(one, schedule.timesteps[0])
+        if not hasattr(self.scheduler, "sigmas") or torch.equal(scaled, one):
             raise SchedulerError(
-                f"{type(self.scheduler).__name__} has no noise levels, which this upscaler needs; "
-                f"use a scheduler such as EulerDiscreteScheduler"
+                f"{type(self.scheduler).__name__} doesn't scale samples by noise levels, as this "
+                f"upscaler needs; use a scheduler such as EulerDiscreteScheduler"
             )
+        return schedule
 
     def check_beside(self, pixels: Tensor) -> None:
         check_pixels(self.codec, pixels)
         super().check_beside(pixels)
-        factor = self.vae_scale_factor // _ENLARGEMENT
         halved = 2 ** (len(self.unet.config.block_out_channels) - 1)
-        multiple = halved * factor
+        multiple = max(halved * self.vae_scale_factor // _ENLARGEMENT, 1)
         height, width = (side // _ENLARGEMENT for side in self.size_beside(pixels))
         if height % multiple or width % multiple or min(height, width) < 2 * multiple:
             raise ArgumentError(

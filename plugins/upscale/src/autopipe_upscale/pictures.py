@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.images.kinds import count_of
 from autopipe_components.latent import LatentPipeline
 from autopipe_components.noise import randn_tensor
 from autopipe_components.steps.checks import check_image
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.given import count_images
 from autopipe_components.steps.text2image import check_latents
 
 
@@ -35,7 +35,7 @@ class Enlarging(LatentPipeline[Any]):
         call = self.call
         if call.prompt is None and call.prompt_embeds is None:
             check_image(call.image)
-            count = count_images(call.image)
+            count = count_of(call.image)
             self.call = call.replace(prompt=[""] * count if count > 1 else "")
         return super().begin_call()
 

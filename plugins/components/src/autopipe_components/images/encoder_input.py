@@ -14,11 +14,6 @@ from autopipe.utils import in_mode
 from .kinds import ImageInput, as_list, kind_of
 
 
-def count_of(image: ImageInput) -> int:
-    """Return the number of images; arrays and tensors with 4 axes hold several."""
-    return sum(len(one) if getattr(one, "ndim", 3) == 4 else 1 for one in as_list(image))
-
-
 def encoder_input(image: ImageInput, processor: Any, side: int) -> Tensor:
     """Return images as the input (N, 3, `side`, `side`) of an image encoder.
 

@@ -99,6 +99,11 @@ def check_finite(name: str, finite: bool) -> None:
         raise ArgumentError(f"{name} holds values that are not finite (NaN or infinity)")
 
 
+def count_of(image: Any) -> int:
+    """Return the number of images; arrays and tensors with 4 axes hold several."""
+    return sum(len(one) if getattr(one, "ndim", 3) == 4 else 1 for one in as_list(image))
+
+
 def tensor_size(images: Any) -> tuple[int, int] | None:
     """Return height and width of images given as tensors; None for all others."""
     first = as_list(images)[0]

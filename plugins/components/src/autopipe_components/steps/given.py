@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from autopipe.attaching.attachment import Attachment
 from autopipe.errors import ArgumentError, ArgumentTypeError
 
+from ..images.kinds import count_of
 from .callbacks import older_callback
 from .checks import (
     batch_size_of,
@@ -123,12 +124,6 @@ def check_image_prompts(pipe: Any, given: Mapping[str, Any]) -> None:
         )
 
 
-def count_images(image: Any) -> int:
-    """Return the number of images in a list, or in a tensor or array (N, ...) of four axes."""
-    is_several = isinstance(image, (list, tuple)) or getattr(image, "ndim", 0) == 4
-    return len(image) if is_several else 1
-
-
 def check_images_given(
     name: str, image: Any, prompt: Any, prompt_embeds: Any, batch_size: int | None = None
 ) -> None:
@@ -147,7 +142,7 @@ def check_images_given(
     check_tensor("prompt_embeds", prompt_embeds)
     none = prompt is None and prompt_embeds is None
     prompts = batch_size or (1 if none else batch_size_of(prompt, prompt_embeds))
-    count = count_images(image)
+    count = count_of(image)
     if count not in (1, prompts):
         raise ArgumentError(
             f"got {count} {name}s for {prompts} prompts; give one for all, or one for each"

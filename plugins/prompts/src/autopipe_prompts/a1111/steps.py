@@ -79,8 +79,8 @@ def predictor(
         predict: predicts with the tensors as they are.
 
     Raises:
-        ArgumentError: if the pipeline doesn't denoise latents, or there is no guidance, which
-            combined prompts need.
+        ArgumentError: if the pipeline doesn't denoise latents; or if prompts are combined, and
+            there is no guidance, or one of more parts than the two halves.
     """
     if not isinstance(run, LatentPipeline):
         raise ArgumentError(
@@ -91,6 +91,11 @@ def predictor(
         raise ArgumentError(
             "AND combines the differences that prompts make to the negative prompt, which this "
             "call doesn't use; give a guidance_scale above 1"
+        )
+    if steps.parts > 1 and run.guided_halves != GuidedPipeline.guided_halves:
+        raise ArgumentError(
+            f"AND combines the predictions of two halves, with the prompt and without, and the "
+            f"steps of a {type(run).__name__} have {len(run.guided_halves)} parts; write one prompt"
         )
     factor = run.vae_scale_factor
     height, width = (length * factor for length in tensors["latents"].shape[-2:])
