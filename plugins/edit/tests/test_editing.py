@@ -98,3 +98,10 @@ def test_it_shares_what_it_has_in_common_with_stable_diffusion(
 def test_a_picture_keeps_its_size(build: Build, call: dict[str, Any]) -> None:
     found = build(Plain)(**{**call, "image": picture(16, 24)}).images
     assert found.shape == (1, 3, 16, 24)
+
+
+def test_encoded_prompts_are_in_the_three_parts_of_a_step(build: Build) -> None:
+    pipe = build(Plain)
+    embeds, negative = pipe.encode_prompt("a cat", "cpu", 2, True, "x")
+    joined = pipe._encode_prompt("a cat", "cpu", 2, True, "x")
+    assert torch.equal(joined, torch.cat([embeds, negative, negative]))

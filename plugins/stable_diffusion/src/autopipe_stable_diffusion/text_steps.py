@@ -116,7 +116,7 @@ class TextSteps(LatentPipeline[_Result]):
         lora_scale: float | None = None,
         clip_skip: int | None = None,
     ) -> Tensor:
-        """Return `encode_prompt` as one tensor; with guidance, the negative half comes first."""
+        """Return `encode_prompt` as one tensor; with guidance, in the parts of a step."""
         embeds, negative = self.encode_prompt(
             prompt,
             device,
@@ -128,7 +128,10 @@ class TextSteps(LatentPipeline[_Result]):
             lora_scale,
             clip_skip,
         )
-        return embeds if negative is None else join_halves(embeds, negative)
+        if negative is None:
+            return embeds
+        parts: Tensor = self.for_parts(join_halves(embeds, negative), len(embeds))
+        return parts
 
     def encode_texts(self, texts: Sequence[str], **options: Any) -> Any:
         """Return the embeddings (B, N, D) of texts; `options` are those of `encode_text`."""
