@@ -110,3 +110,10 @@ def test_weighted_prompts_are_read_and_combined_ones_refused(
     assert not torch.equal(weighted, plain)
     with pytest.raises(ArgumentError, match="have 3 parts; write one prompt"):
         pipe(**{**call, "prompt": "a cat AND a dog"}, generator=seed())
+
+
+def test_encoded_prompts_are_in_the_three_parts_of_a_step(build: Build) -> None:
+    pipe = build(Plain)
+    embeds, negative = pipe.encode_prompt("a cat", "cpu", 2, True, "x")
+    joined = pipe._encode_prompt("a cat", "cpu", 2, True, "x")
+    assert torch.equal(joined, torch.cat([embeds, negative, negative]))

@@ -125,7 +125,7 @@ def test_the_size_is_that_of_the_image_or_what_is_asked_for(build: Callable[...,
     [
         ({"example_image": None}, ArgumentTypeError, "example_image is missing"),
         ({"example_image": [picture()] * 3, "image": [picture()] * 2}, ArgumentError, "3 examples"),
-        ({"example_image": torch.zeros(1, 3, 8, 8)}, ArgumentError, "16, 16"),
+        ({"example_image": torch.zeros(1, 3, 8, 8)}, ArgumentError, "^example_image .* 16, 16"),
         ({"image": "x.png"}, ArgumentTypeError, "image is made of str"),
         ({"image": torch.zeros(1, 4, 8, 8)}, ArgumentError, "masked"),
         ({"mask_image": None}, ArgumentTypeError, "mask_image is missing"),

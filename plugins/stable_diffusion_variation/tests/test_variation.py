@@ -16,6 +16,7 @@ from autopipe import AutoPipelineForImageVariation, DiffusionPipeline
 from autopipe import StableDiffusionImageVariationPipeline as Pipe
 from autopipe.cli import main
 from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe_components.steps.seen import seen_pixels
 
 
 def draw(pipe: Any, image: Any, **call: Any) -> np.ndarray:
@@ -27,9 +28,15 @@ def draw(pipe: Any, image: Any, **call: Any) -> np.ndarray:
 def test_a_picture_gives_the_same_in_every_form(build: Callable[..., Any]) -> None:
     pipe = build(Pipe)
     expected = draw(pipe, picture())
-    for form in (np.asarray(picture()), [picture().convert("RGBA")], pipe.image_pixels(picture())):
+    for form in (np.asarray(picture()), [picture().convert("RGBA")], seen_pixels(pipe, picture())):
         assert np.abs(draw(pipe, form) - expected).max() < 1e-5
     assert np.abs(draw(pipe, picture(seed=2)) - expected).max() > 1e-3
+
+
+def test_tensors_need_no_feature_extractor(build: Callable[..., Any]) -> None:
+    pixels = seen_pixels(build(Pipe), picture())
+    pipe = build(Pipe, feature_extractor=None)
+    assert np.array_equal(draw(pipe, [pixels[0]]), draw(pipe, pixels))
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,8 @@ def test_a_picture_imports_nothing_heavy(build: Callable[..., Any], tmp_path: Pa
     check_light(tmp_path / "checkpoint", least_call(UnCLIPPipeline), tmp_path)
 
 
-@pytest.mark.parametrize("library", ["unclip", "diffusers"])
-def test_both_names_of_the_library_are_read(
+@pytest.mark.parametrize("library", ["unclip", "diffusers", "deprecated"])
+def test_all_names_of_the_library_are_read(
     build: Callable[..., Any], tmp_path: Path, library: str
 ) -> None:
     ours = build(UnCLIPPipeline)

@@ -24,6 +24,7 @@ from autopipe.errors import ArgumentError, ConfigError
         (WuerstchenDiffNeXt, {"level_config": ["C" * 99] * 4}),
         (WuerstchenDiffNeXt, {"nhead": [-1, -1, 20, 20]}),
         (WuerstchenDiffNeXt, {"patch_size": 1 << 20}),
+        (WuerstchenDiffNeXt, {"kernel_size": 2}),
         (WuerstchenDiffNeXt, {"dropout": [0.1]}),
         (PaellaVQModel, {"levels": 1 << 20}),
         (PaellaVQModel, {"bottleneck_blocks": 1 << 20}),

@@ -16,9 +16,12 @@ import autopipe
 from autopipe import (
     WuerstchenCombinedPipeline,
     WuerstchenDecoderPipeline,
+    WuerstchenDiffNeXt,
     WuerstchenPriorPipeline,
 )
 from autopipe.errors import ArgumentError
+
+from .conftest import DECODER
 
 KINDS = [WuerstchenPriorPipeline, WuerstchenDecoderPipeline, WuerstchenCombinedPipeline]
 SMALL: dict[str, Any] = {"height": 128, "width": 128}
@@ -51,8 +54,8 @@ def test_a_picture_imports_nothing_heavy(build: Callable[..., Any], tmp_path: Pa
     check_light(tmp_path / "checkpoint", least_call(WuerstchenCombinedPipeline), tmp_path)
 
 
-@pytest.mark.parametrize("library", ["wuerstchen", "diffusers"])
-def test_both_names_of_the_library_are_read(
+@pytest.mark.parametrize("library", ["wuerstchen", "diffusers", "deprecated"])
+def test_all_names_of_the_library_are_read(
     build: Callable[..., Any], tmp_path: Path, library: str
 ) -> None:
     build(WuerstchenCombinedPipeline).save_pretrained(tmp_path)
@@ -115,6 +118,7 @@ def test_a_callback_replaces_the_image_of_the_prior(build: Callable[..., Any]) -
         (WuerstchenDecoderPipeline, {"image_embeddings": torch.ones(4, 3, 3)}, "of one size"),
         (WuerstchenDecoderPipeline, {"image_embeddings": torch.ones(1, 3, 3, 3)}, "3 channels"),
         (WuerstchenDecoderPipeline, {"image_embeddings": torch.ones(1, 4, 0, 3)}, "latent cells"),
+        (WuerstchenDecoderPipeline, {"image_embeddings": torch.ones(1, 4, 3, 3).int()}, "floats"),
         (WuerstchenDecoderPipeline, {"prompt": ["a", "b"]}, "2 prompts for 1"),
         (WuerstchenDecoderPipeline, {"latents": torch.ones(1, 4, 8, 8)}, "latents have shape"),
         (WuerstchenPriorPipeline, {"latents": torch.ones(1, 4, 8, 8)}, "latents have shape"),
@@ -136,3 +140,11 @@ def test_a_bad_argument_is_named_before_any_work(
 ) -> None:
     with pytest.raises((ArgumentError, autopipe.errors.SchedulerError), match=words):
         build(kind)(**{**least_call(kind), **changes})
+
+
+def test_checking_the_decoder_takes_no_memory(build: Callable[..., Any]) -> None:
+    wide = WuerstchenDiffNeXt(**{**DECODER, "effnet_embd": 1 << 16})
+    pipe = build(WuerstchenCombinedPipeline, decoder=wide)
+    huge = {"height": 1_000_000, "width": 1_000_000}
+    with pytest.raises(ArgumentError, match="memory"):
+        pipe(**{**least_call(WuerstchenCombinedPipeline), **huge})

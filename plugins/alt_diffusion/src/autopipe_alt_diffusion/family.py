@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Export, Family, Pipeline
+from autopipe.manifest import Export, Family, Pipeline
 from autopipe.tasks import Task
-from autopipe_components.claims import LIGHT
-
-_LIBRARIES = ("deprecated", "diffusers", "alt_diffusion")
-"""The libraries under which indexes name the text encoder. In diffusers 0.42 the class moved: it
-writes the second and finds the class under none, and takes an object that is passed with the first.
-Published checkpoints have the last, and so have those saved here."""
+from autopipe_components.claims import LIGHT, moved
 
 
 @hookimpl
@@ -37,10 +32,7 @@ def autopipe_family() -> Family:
                 line,
             ),
         ),
-        components=(
-            *LIGHT,
-            *(Component(encoder, f"{package}.text_encoder:{encoder}", n) for n in _LIBRARIES),
-        ),
+        components=(*LIGHT, *moved(encoder, f"{package}.text_encoder:{encoder}", line)),
         exports=(
             Export("AltDiffusionPipelineOutput", f"{package}.output:AltDiffusionPipelineOutput"),
         ),

@@ -34,3 +34,13 @@ LIGHT = (
         for n, m in _PROCESSORS.items()
     ),
 )
+
+
+def moved(name: str, target: str, line: str) -> tuple[Component, ...]:
+    """Return the claims of a component that diffusers 0.42 names otherwise than published indexes.
+
+    Its class moved there: diffusers writes the library `diffusers` and finds the class under none,
+    and takes an object that is passed with `deprecated`. Published checkpoints have the name of
+    their line, and so have those saved here: of several claims, the last is written.
+    """
+    return tuple(Component(name, target, library) for library in ("deprecated", "diffusers", line))

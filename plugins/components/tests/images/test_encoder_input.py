@@ -50,5 +50,5 @@ def test_images_are_counted() -> None:
     ],
 )
 def test_other_images_are_refused(image: Any, kind: type[Exception], words: str) -> None:
-    with pytest.raises(kind, match=words):
-        encoder_input(image, PROCESSOR, SIDE)
+    with pytest.raises(kind, match=f"^sketch .*{words}"):
+        encoder_input(image, PROCESSOR, SIDE, "sketch")

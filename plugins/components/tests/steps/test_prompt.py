@@ -10,6 +10,8 @@ from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe_components.steps.prompt import (
     check_clip_skip,
     check_encoder,
+    check_halves,
+    check_texts,
     distinct_texts,
     embed_prompts,
     expanded,
@@ -228,3 +230,44 @@ def test_prompt_and_negative_prompt_get_one_length(prompt, negative):
     )  # fmt: skip
     for text, embeds in zip((prompt, negative), found):
         assert embeds[0, :, 0].tolist() == [1.0] * len(text) + [0.0] * (6 - len(text))
+
+
+NETWORK = SimpleNamespace(encoder_hid_dim=None, cross_attention_dim=8)
+
+
+def texts(**given):
+    return {
+        **dict.fromkeys(("prompt", "prompt_embeds", "negative_prompt", "negative_prompt_embeds")),
+        **given,
+    }
+
+
+def test_the_texts_of_a_call():
+    embeds = torch.ones(3, 5, 8)
+    assert check_texts(texts(prompt="a"), NETWORK) == 1
+    assert check_texts(texts(prompt=["a", "b"], negative_prompt="c"), NETWORK) == 2
+    assert check_texts(texts(prompt_embeds=embeds), NETWORK) == 3
+    with pytest.raises(ArgumentError, match="got both prompt and prompt_embeds"):
+        check_texts(texts(prompt="a", prompt_embeds=embeds), NETWORK)
+    narrow = torch.ones(3, 5, 7)
+    with pytest.raises(ArgumentError, match=r"^prompt_embeds"):
+        check_texts(texts(prompt_embeds=narrow), NETWORK)
+    with pytest.raises(ArgumentError, match=r"^negative_prompt_embeds"):
+        check_texts(texts(prompt="a", negative_prompt_embeds=narrow), NETWORK)
+    projected = SimpleNamespace(encoder_hid_dim=7, cross_attention_dim=8)
+    assert check_texts(texts(prompt_embeds=torch.ones(1, 5, 7)), projected) == 1
+
+
+def test_what_guidance_needs_of_texts():
+    embeds = torch.ones(1, 5, 8)
+    both = texts(prompt_embeds=embeds, negative_prompt_embeds=embeds)
+    assert not check_halves(both, None, None, guided=True)
+    assert not check_halves(texts(prompt_embeds=embeds), None, None, guided=False)
+    assert check_halves(texts(prompt="a"), object(), object(), guided=False)
+    for call, guided in ((texts(prompt_embeds=embeds), True), (texts(prompt="a"), False)):
+        with pytest.raises(ArgumentError, match="no text encoder"):
+            check_halves(call, None, None, guided=guided)
+    unequal = texts(prompt=["a", "b"], negative_prompt=["c"])
+    assert check_halves(unequal, object(), object(), guided=False)
+    with pytest.raises(ArgumentError, match="1 negative prompts for 2 prompts"):
+        check_halves(unequal, object(), object(), guided=True)

@@ -20,16 +20,13 @@ from autopipe_components.steps.checks import (
     batch_size_of,
     check_components,
     check_eta,
-    check_negative_prompt,
-    check_prompt,
     check_size,
     check_steps,
-    check_width,
 )
 from autopipe_components.steps.codec import PixelCodec, in_dtype_of
 from autopipe_components.steps.given import check_images_given
 from autopipe_components.steps.image2image import encode_start
-from autopipe_components.steps.prompt import check_encoder, join_halves
+from autopipe_components.steps.prompt import check_halves, check_texts, join_halves
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .call import Call
@@ -113,15 +110,10 @@ class IFSteps(IFComponents):
         check_components(self, self.required_components)
         if needs_extractor(self.safety_checker):
             check_components(self, ("feature_extractor",))
-        check_prompt(
-            call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds
-        )
+        prompts = check_texts(call, self.unet.config)
         self.check_denoiser()
-        width = self.unet.config.encoder_hid_dim or self.unet.config.cross_attention_dim
-        check_width("prompt_embeds", call.prompt_embeds, width)
-        check_width("negative_prompt_embeds", call.negative_prompt_embeds, width)
         self.set_call_state(
-            self._prompts,
+            prompts,
             num_images_per_prompt=call.num_images_per_prompt,
             generator=call.generator,
             guidance_scale=call.guidance_scale,
@@ -129,10 +121,7 @@ class IFSteps(IFComponents):
             output_type=call.output_type,
         )
         guided = self.do_classifier_free_guidance
-        if guided:
-            check_negative_prompt(call.negative_prompt, call.prompt, self._prompts)
-        if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
-            check_encoder(self.text_encoder, self.tokenizer)
+        check_halves(call, self.text_encoder, self.tokenizer, guided=guided)
         check_steps(call.num_inference_steps, call.timesteps)
         check_eta(call.eta)
         return step_callbacks(

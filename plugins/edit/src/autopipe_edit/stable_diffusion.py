@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from autopipe.pipeline.call import Cancellation, pipeline_call
@@ -83,29 +82,3 @@ class StableDiffusionInstructPix2PixPipeline(
             ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()
-
-    def _encode_prompt(
-        self,
-        prompt: Prompt | None,
-        device: torch.device | str | None,
-        num_images_per_prompt: int,
-        do_classifier_free_guidance: bool,
-        negative_prompt: Prompt | None = None,
-        prompt_embeds: Tensor | None = None,
-        negative_prompt_embeds: Tensor | None = None,
-        lora_scale: float | None = None,
-        clip_skip: int | None = None,
-    ) -> Tensor:
-        """Return `encode_prompt` as one tensor, with guidance in three parts."""
-        embeds, negative = self.encode_prompt(
-            prompt,
-            device,
-            num_images_per_prompt,
-            do_classifier_free_guidance,
-            negative_prompt,
-            prompt_embeds,
-            negative_prompt_embeds,
-            lora_scale,
-            clip_skip,
-        )
-        return embeds if negative is None else torch.cat([embeds, negative, negative])

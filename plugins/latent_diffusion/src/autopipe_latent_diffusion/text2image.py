@@ -14,16 +14,11 @@ from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe.tasks import Text2Image
 from autopipe_components.latent import LatentText2Image
-from autopipe_components.steps.checks import (
-    Prompt,
-    batch_size_of,
-    check_negative_prompt,
-    check_prompt,
-    check_width,
-)
+from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.prompt import (
-    check_encoder,
+    check_halves,
+    check_texts,
     embed_prompts,
     join_halves,
     text_length,
@@ -79,22 +74,11 @@ class LDMTextToImagePipeline(LatentText2Image[Result], Text2Image):
         return self._guidance_scale != 1 and self.guidance_embedding_dim is None
 
     def check_prompts(self) -> int:
-        call = self.call
-        check_prompt(
-            call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds
-        )
-        width = self.unet.config.encoder_hid_dim or self.unet.config.cross_attention_dim
-        check_width("prompt_embeds", call.prompt_embeds, width)
-        check_width("negative_prompt_embeds", call.negative_prompt_embeds, width)
-        return batch_size_of(call.prompt, call.prompt_embeds)
+        return check_texts(self.call, self.unet.config)
 
     def check_conditioning(self) -> None:
-        call, guided = self.call, self.do_classifier_free_guidance
-        if guided:
-            prompts = batch_size_of(call.prompt, call.prompt_embeds)
-            check_negative_prompt(call.negative_prompt, call.prompt, prompts)
-        if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
-            check_encoder(self.bert, self.tokenizer)
+        guided = self.do_classifier_free_guidance
+        check_halves(self.call, self.bert, self.tokenizer, guided=guided)
 
     def encode_conditioning(self, height: int, width: int) -> Tensors:
         call, guided = self.call, self.do_classifier_free_guidance

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Family, Pipeline
+from autopipe.manifest import Family, Pipeline
 from autopipe.tasks import Input, Task
-from autopipe_components.claims import LIGHT
+from autopipe_components.claims import LIGHT, moved
 
 INPAINT_BY_EXAMPLE = Task(
     "inpaint_by_example",
@@ -34,11 +34,6 @@ INPAINT_BY_EXAMPLE = Task(
 )
 """Repaints the masked part of an image with what an example shows."""
 
-_LIBRARIES = ("deprecated", "diffusers", "paint_by_example")
-"""The libraries under which indexes name the image encoder. In diffusers 0.42 the class moved: it
-writes the second and finds the class under none, and takes an object that is passed with the first.
-Published checkpoints have the last, and so have those saved here."""
-
 
 @hookimpl
 def autopipe_family() -> Family:
@@ -49,8 +44,5 @@ def autopipe_family() -> Family:
         name=line,
         tasks=(INPAINT_BY_EXAMPLE,),
         pipelines=(Pipeline(name, f"{package}.inpaint:{name}", "inpaint_by_example", line),),
-        components=(
-            *LIGHT,
-            *(Component(encoder, f"{package}.image_encoder:{encoder}", n) for n in _LIBRARIES),
-        ),
+        components=(*LIGHT, *moved(encoder, f"{package}.image_encoder:{encoder}", line)),
     )

@@ -12,17 +12,17 @@ from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
-from autopipe_components.images.encoder_input import encoder_input
 from autopipe_components.images.fit import size_of
 from autopipe_components.images.kinds import ImageInput, as_list, count_of
 from autopipe_components.latent import LatentInpaint
 from autopipe_components.safety import check_safety
 from autopipe_components.steps.callbacks import OlderCallback
-from autopipe_components.steps.checks import check_components, check_image
+from autopipe_components.steps.checks import check_image
 from autopipe_components.steps.codec import Generators, tile
 from autopipe_components.steps.given import checks_of
 from autopipe_components.steps.inpaint import Inpainting
 from autopipe_components.steps.prompt import join_halves
+from autopipe_components.steps.seen import seen_pixels
 from autopipe_stable_diffusion.checked import CheckedOutput
 from autopipe_stable_diffusion.output import Result
 
@@ -126,7 +126,8 @@ class PaintByExamplePipeline(CheckedOutput[Result], LatentInpaint[Result]):
                 own size.
             guidance_scale: how closely to follow the example; guidance is off at 1 and below.
             negative_prompt: without effect; guidance leads away from a vector that was learned.
-            num_images_per_prompt: the number of results for each image or example.
+            num_images_per_prompt: the number of results for each image or example. One of each
+                comes first, then the second of each, and so on.
 
         Returns:
             `StableDiffusionPipelineOutput`, or the tuple of its two values.
@@ -156,7 +157,7 @@ class PaintByExamplePipeline(CheckedOutput[Result], LatentInpaint[Result]):
                 f"got {counts[0]} examples for {counts[1]} images; give one for all, or one for "
                 f"each"
             )
-        self._example_pixels()
+        seen_pixels(self, call.example_image, "example_image")
         return max(counts)
 
     def check_denoiser(self) -> None:
@@ -174,16 +175,10 @@ class PaintByExamplePipeline(CheckedOutput[Result], LatentInpaint[Result]):
             image = image[None]
         return size_of(image)
 
-    def _example_pixels(self) -> Tensor:
-        if not isinstance(self.call.example_image, Tensor):
-            check_components(self, ("feature_extractor",))
-        side: int = self.image_encoder.config.image_size
-        return encoder_input(self.call.example_image, self.feature_extractor, side)
-
     def encode_conditioning(self, height: int, width: int) -> Tensors:
-        call = self.call
-        seen = self._example_pixels().to(self._execution_device, self.image_encoder.dtype)
-        embeds, absent = self.image_encoder(seen, return_uncond_vector=True)
+        call, encoder = self.call, self.image_encoder
+        seen = seen_pixels(self, call.example_image).to(self._execution_device, encoder.dtype)
+        embeds, absent = encoder(seen, return_uncond_vector=True)
         rows = max(len(seen), count_of(call.image)) * call.num_images_per_prompt
         # In the order in which images are repeated.
         embeds = tile(embeds, rows, "examples")

@@ -8,13 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autopipe_components.steps.prompt import (
-    check_clip_skip,
-    check_encoder,
-    distinct_texts,
-    text_length,
-    tokenize,
-)
+from autopipe_components.steps.prompt import distinct_texts, text_length, tokenize
 from autopipe_components.steps.tokens import Text, hiding_mask
 
 
@@ -53,14 +47,3 @@ def encode_text(
         norm = getattr(encoder, "text_model", encoder).final_layer_norm
         embeds = norm(output.hidden_states[-(clip_skip + 1)])
     return embeds if len(distinct) == len(texts) else embeds[positions]
-
-
-def check_encoding(encoder: Any, tokenizer: Any, clip_skip: int | None) -> None:
-    """Check that texts can be encoded with `clip_skip`.
-
-    Raises:
-        ArgumentTypeError: if `clip_skip` is not an integer.
-        ArgumentError: if `clip_skip` is negative or too large, or a component is absent.
-    """
-    check_encoder(encoder, tokenizer)
-    check_clip_skip(clip_skip, encoder.config.num_hidden_layers)

@@ -11,16 +11,16 @@ from torch import Tensor
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.adapter_scale import adapters_scaled
 from autopipe_components.latent import LatentPipeline
-from autopipe_components.steps.checks import (
-    Prompt,
-    batch_size_of,
-    check_negative_prompt,
-    check_prompt,
-    check_width,
+from autopipe_components.steps.checks import Prompt
+from autopipe_components.steps.prompt import (
+    check_clip_skip,
+    check_halves,
+    check_texts,
+    embed_prompts,
+    join_halves,
 )
-from autopipe_components.steps.prompt import embed_prompts, join_halves
 
-from .prompt import check_encoding, encode_text
+from .prompt import encode_text
 
 _Result = TypeVar("_Result")
 
@@ -48,22 +48,12 @@ class TextSteps(LatentPipeline[_Result]):
     # Steps of a call, in order
 
     def check_prompts(self) -> int:
-        call = self.call
-        check_prompt(
-            call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds
-        )
-        width = self.unet.config.encoder_hid_dim or self.unet.config.cross_attention_dim
-        check_width("prompt_embeds", call.prompt_embeds, width)
-        check_width("negative_prompt_embeds", call.negative_prompt_embeds, width)
-        return batch_size_of(call.prompt, call.prompt_embeds)
+        return check_texts(self.call, self.unet.config)
 
     def check_conditioning(self) -> None:
-        call, guided = self.call, self.do_classifier_free_guidance
-        if guided:
-            prompts = batch_size_of(call.prompt, call.prompt_embeds)
-            check_negative_prompt(call.negative_prompt, call.prompt, prompts)
-        if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
-            check_encoding(self.text_encoder, self.tokenizer, self.clip_skip)
+        encoder, guided = self.text_encoder, self.do_classifier_free_guidance
+        if check_halves(self.call, encoder, self.tokenizer, guided=guided):
+            check_clip_skip(self.clip_skip, encoder.config.num_hidden_layers)
 
     def encode_prompt(
         self,
@@ -126,7 +116,7 @@ class TextSteps(LatentPipeline[_Result]):
         lora_scale: float | None = None,
         clip_skip: int | None = None,
     ) -> Tensor:
-        """Return `encode_prompt` as one tensor; with guidance, the negative half comes first."""
+        """Return `encode_prompt` as one tensor; with guidance, in the parts of a step."""
         embeds, negative = self.encode_prompt(
             prompt,
             device,
@@ -138,7 +128,10 @@ class TextSteps(LatentPipeline[_Result]):
             lora_scale,
             clip_skip,
         )
-        return embeds if negative is None else join_halves(embeds, negative)
+        if negative is None:
+            return embeds
+        parts: Tensor = self.for_parts(join_halves(embeds, negative), len(embeds))
+        return parts
 
     def encode_texts(self, texts: Sequence[str], **options: Any) -> Any:
         """Return the embeddings (B, N, D) of texts; `options` are those of `encode_text`."""

@@ -11,15 +11,15 @@ from torch import Tensor
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
-from autopipe_components.images.encoder_input import encoder_input
 from autopipe_components.images.kinds import ImageInput, count_of
 from autopipe_components.latent import LatentText2Image
 from autopipe_components.safety import check_safety
 from autopipe_components.steps.callbacks import OlderCallback
-from autopipe_components.steps.checks import check_components, check_image
+from autopipe_components.steps.checks import check_image
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import checks_of
 from autopipe_components.steps.prompt import join_halves
+from autopipe_components.steps.seen import seen_pixels
 from autopipe_stable_diffusion.checked import CheckedOutput
 from autopipe_stable_diffusion.corrections import correct_sample_size
 from autopipe_stable_diffusion.output import Result
@@ -127,20 +127,8 @@ class StableDiffusionImageVariationPipeline(CheckedOutput[Result], LatentText2Im
 
     def check_prompts(self) -> int:
         check_image(self.call.image)
-        self.image_pixels(self.call.image)
+        seen_pixels(self, self.call.image)
         return count_of(self.call.image)
-
-    def image_pixels(self, image: ImageInput) -> Tensor:
-        """Return images as the input (N, 3, H, W) of the image encoder.
-
-        Raises:
-            ArgumentError, ArgumentTypeError: if they are not valid, or there is no feature
-                extractor that could convert them.
-        """
-        if not isinstance(image, Tensor):
-            check_components(self, ("feature_extractor",))
-        side: int = self.image_encoder.config.image_size
-        return encoder_input(image, self.feature_extractor, side)
 
     def encode_conditioning(self, height: int, width: int) -> Tensors:
         call, device = self.call, self._execution_device
@@ -157,7 +145,7 @@ class StableDiffusionImageVariationPipeline(CheckedOutput[Result], LatentText2Im
         do_classifier_free_guidance: bool,
     ) -> Tensor:
         """Return the embeddings of images (B, 1, D), each repeated; under guidance after zeros."""
-        pixels = self.image_pixels(image)
+        pixels = seen_pixels(self, image)
         both = self.encode_image(pixels, device, num_images_per_prompt)
         embeds, absent = (one[:, None] for one in both)
         return join_halves(embeds, absent) if do_classifier_free_guidance else embeds

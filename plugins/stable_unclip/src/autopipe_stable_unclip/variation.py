@@ -12,7 +12,6 @@ from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
-from autopipe_components.images.encoder_input import encoder_input
 from autopipe_components.images.kinds import ImageInput, count_of
 from autopipe_components.latent import LatentText2Image
 from autopipe_components.steps.callbacks import OlderCallback
@@ -25,6 +24,7 @@ from autopipe_components.steps.checks import (
 )
 from autopipe_components.steps.codec import Generators, in_dtype_of
 from autopipe_components.steps.given import TEXTS, checks_of
+from autopipe_components.steps.seen import seen_pixels
 
 from .steps import Result, StableUnCLIPSteps
 
@@ -172,11 +172,9 @@ class StableUnCLIPImg2ImgPipeline(StableUnCLIPSteps, LatentText2Image[Result]):
         Raises:
             ArgumentError, ArgumentTypeError: if they are not valid, or a component is absent.
         """
-        is_seen = isinstance(image, Tensor)
-        check_components(self, ("image_encoder", *(() if is_seen else ("feature_extractor",))))
-        config = self.image_encoder.config
-        self._check_source("image encoder", config.projection_dim)
-        return encoder_input(image, self.feature_extractor, config.image_size)
+        check_components(self, ("image_encoder",))
+        self._check_source("image encoder", self.image_encoder.config.projection_dim)
+        return seen_pixels(self, image)
 
     def encode_conditioning(self, height: int, width: int) -> Tensors:
         tensors = super().encode_conditioning(height, width)

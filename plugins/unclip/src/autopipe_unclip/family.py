@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Family, Pipeline
+from autopipe.manifest import Family, Pipeline
 from autopipe.tasks import Task
-from autopipe_components.claims import LIGHT
+from autopipe_components.claims import LIGHT, moved
 from autopipe_components.tasks import VARIATION
 
 
@@ -22,12 +22,5 @@ def autopipe_family() -> Family:
             Pipeline(texts, f"{package}.text2image:{texts}", Task.TEXT2IMAGE, line),
             Pipeline(images, f"{package}.variation:{images}", VARIATION, f"{line}.variation"),
         ),
-        components=(
-            *LIGHT,
-            # Saved as the Hub has it; diffusers 0.42 saves the other form.
-            *(
-                Component(projection, f"{package}.text_projection:{projection}", library)
-                for library in ("diffusers", "unclip")
-            ),
-        ),
+        components=(*LIGHT, *moved(projection, f"{package}.text_projection:{projection}", line)),
     )

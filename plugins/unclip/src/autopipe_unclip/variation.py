@@ -11,10 +11,10 @@ from torch import Tensor
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
-from autopipe_components.images.encoder_input import encoder_input
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt, check_image
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.seen import seen_pixels
 
 from .steps import Result, UnCLIPSteps, check_embeddings, check_one_of
 
@@ -145,4 +145,4 @@ class UnCLIPImageVariationPipeline(UnCLIPSteps):
             embeddings: Tensor = given
             return embeddings
         check_image(image)
-        return encoder_input(image, self.feature_extractor, self.image_encoder.config.image_size)
+        return seen_pixels(self, image)

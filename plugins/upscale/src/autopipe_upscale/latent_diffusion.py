@@ -15,9 +15,10 @@ from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput, count_of, kind_of
-from autopipe_components.latent import LatentBesideImage
 from autopipe_components.steps.checks import check_colours, check_image
 from autopipe_components.steps.codec import Codec, Generators, NoCodec, VaeCodec
+
+from .pictures import BesidePicture
 
 Result: TypeAlias = "ImagePipelineOutput | tuple[Any]"
 
@@ -25,7 +26,7 @@ _MULTIPLE = 32
 """The sides of PIL pictures are rounded down to multiples of this."""
 
 
-class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
+class LDMSuperResolutionPipeline(BesidePicture[Result]):
     """Enlarges pictures, without a prompt.
 
     The latents have the size of the picture, which joins them; the autoencoder decodes them
@@ -116,13 +117,6 @@ class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
         """Return the number of pictures: there are no prompts."""
         check_image(self.call.image)
         return count_of(self.call.image)
-
-    def size_beside(self, pixels: Tensor) -> tuple[int, int]:
-        height, width = pixels.shape[-2:]
-        return height * self.vae_scale_factor, width * self.vae_scale_factor
-
-    def channels_beside(self, pixels: Tensor) -> int:
-        return pixels.shape[1]
 
     def check_beside(self, pixels: Tensor) -> None:
         check_colours(pixels)

@@ -19,14 +19,12 @@ from autopipe_components.latent import LatentBesideImage
 from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import (
     Prompt,
-    batch_size_of,
-    check_negative_prompt,
-    check_width,
 )
 from autopipe_components.steps.codec import Generators, check_pixels, encode_images, tile
 from autopipe_components.steps.given import checks_of
 from autopipe_components.steps.prompt import (
-    check_encoder,
+    check_halves,
+    check_texts,
     distinct_texts,
     embed_prompts,
     join_halves,
@@ -155,10 +153,7 @@ class StableDiffusionLatentUpscalePipeline(Enlarging, LatentBesideImage[Result])
     def check_prompts(self) -> int:
         call = self.call
         self.check_given_prompts(call)
-        width = self.unet.config.cross_attention_dim
-        check_width("prompt_embeds", call.prompt_embeds, width)
-        check_width("negative_prompt_embeds", call.negative_prompt_embeds, width)
-        return batch_size_of(call.prompt, call.prompt_embeds)
+        return check_texts(call, self.unet.config)
 
     def check_given_prompts(self, given: Mapping[str, Any]) -> None:
         super().check_given_prompts(given)
@@ -174,12 +169,8 @@ class StableDiffusionLatentUpscalePipeline(Enlarging, LatentBesideImage[Result])
                 )
 
     def check_conditioning(self) -> None:
-        call, guided = self.call, self.do_classifier_free_guidance
-        if guided:
-            prompts = batch_size_of(call.prompt, call.prompt_embeds)
-            check_negative_prompt(call.negative_prompt, call.prompt, prompts)
-        if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
-            check_encoder(self.text_encoder, self.tokenizer)
+        guided = self.do_classifier_free_guidance
+        check_halves(self.call, self.text_encoder, self.tokenizer, guided=guided)
 
     def make_schedule(self) -> Schedule:
         schedule = super().make_schedule()

@@ -1,20 +1,33 @@
-"""What the pipelines that enlarge by a prompt have in common: the picture and a prompt to spare."""
+"""What the pipelines that enlarge have in common: the picture, and a prompt to spare."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import count_of
-from autopipe_components.latent import LatentPipeline
+from autopipe_components.latent import LatentBesideImage, LatentPipeline
 from autopipe_components.noise import randn_tensor
 from autopipe_components.steps.checks import check_image
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.text2image import check_latents
+
+_Result = TypeVar("_Result")
+
+
+class BesidePicture(LatentBesideImage[_Result]):
+    """Base class for latents of the size of the picture, which joins them as it is."""
+
+    def size_beside(self, pixels: Tensor) -> tuple[int, int]:
+        height, width = pixels.shape[-2:]
+        return height * self.vae_scale_factor, width * self.vae_scale_factor
+
+    def channels_beside(self, pixels: Tensor) -> int:
+        return pixels.shape[1]
 
 
 class Enlarging(LatentPipeline[Any]):

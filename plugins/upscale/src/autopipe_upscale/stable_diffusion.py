@@ -13,7 +13,6 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.latent import LatentBesideImage
 from autopipe_components.noise import randn_tensor
 from autopipe_components.safety import check_images, check_safety
 from autopipe_components.steps.callbacks import OlderCallback
@@ -23,14 +22,14 @@ from autopipe_components.steps.given import checks_of
 from autopipe_stable_diffusion.output import Result
 from autopipe_stable_diffusion.steps import StableDiffusionSteps
 
-from .pictures import Enlarging
+from .pictures import BesidePicture, Enlarging
 
 _SCALING = 0.08333
 """The scaling factor of the latents, whatever the config of the autoencoder says: that of the first
 checkpoint lacks it."""
 
 
-class StableDiffusionUpscalePipeline(Enlarging, StableDiffusionSteps, LatentBesideImage[Result]):
+class StableDiffusionUpscalePipeline(Enlarging, StableDiffusionSteps, BesidePicture[Result]):
     """Enlarges pictures, guided by a prompt.
 
     The latents have the size of the picture, which joins them with some noise; the U-Net is told
@@ -179,13 +178,6 @@ class StableDiffusionUpscalePipeline(Enlarging, StableDiffusionSteps, LatentBesi
         )
         if not 0 <= level <= most:
             raise ArgumentError(f"noise_level is {level}; give 0 to {most}")
-
-    def size_beside(self, pixels: Tensor) -> tuple[int, int]:
-        height, width = pixels.shape[-2:]
-        return height * self.vae_scale_factor, width * self.vae_scale_factor
-
-    def channels_beside(self, pixels: Tensor) -> int:
-        return pixels.shape[1]
 
     def encode_beside(self, pixels: Tensor, batch_size: int) -> Tensors:
         generator = self.call.generator

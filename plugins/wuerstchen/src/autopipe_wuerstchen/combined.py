@@ -148,8 +148,8 @@ class WuerstchenCombinedPipeline(CombinedPipeline, Text2Image):
         rows = self._prompts() * call.num_images_per_prompt
         # What the prior will return; its values don't count here.
         sides = (math.ceil(side / _RESOLUTION) for side in (call.height, call.width))
-        unknown = torch.empty(1, decoder.decoder.config.effnet_embd, *sides)
-        unknown = unknown.expand(rows, -1, -1, -1)
+        channels = decoder.decoder.config.effnet_embd
+        unknown = torch.empty(rows, channels, *sides, device="meta")
         decoder.call = Arguments({**self._decoder_call(), **self._shared()})
         decoder.check_call(unknown)
         decoder.make_schedule()

@@ -198,16 +198,16 @@ def joined(given: Any) -> Tensor:
 
     Raises:
         ArgumentError: if the shapes are wrong.
-        ArgumentTypeError: if they are not tensors or arrays.
+        ArgumentTypeError: if they are not tensors or arrays of floats.
     """
     parts = [
         torch.from_numpy(one) if isinstance(one, np.ndarray) else one
         for one in (given if isinstance(given, (list, tuple)) else [given])
     ]
-    if not parts or not all(isinstance(one, Tensor) for one in parts):
+    if not parts or not all(isinstance(o, Tensor) and o.is_floating_point() for o in parts):
         raise ArgumentTypeError(
-            f"image_embeddings must be what the prior returns, a tensor (B, C, h, w), not "
-            f"{shown(given)}"
+            f"image_embeddings must be what the prior returns, a tensor (B, C, h, w) of floats, "
+            f"not {shown(given)}"
         )
     if any(one.ndim != 4 or one.shape[1:] != parts[0].shape[1:] or not len(one) for one in parts):
         raise ArgumentError(

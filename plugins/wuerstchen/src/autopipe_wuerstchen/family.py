@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Family, Pipeline
+from autopipe.manifest import Family, Pipeline
 from autopipe.tasks import Task
-from autopipe_components.claims import LIGHT
+from autopipe_components.claims import LIGHT, moved
 
 _NETWORKS = {
     "PaellaVQModel": "paella_vq_model",
@@ -36,11 +36,10 @@ def autopipe_family() -> Family:
         ),
         components=(
             *LIGHT,
-            # Saved as the Hub has it; diffusers 0.42 saves the other form.
             *(
-                Component(name, f"{package}.networks.{module}:{name}", library)
+                claim
                 for name, module in _NETWORKS.items()
-                for library in ("diffusers", line)
+                for claim in moved(name, f"{package}.networks.{module}:{name}", line)
             ),
         ),
     )

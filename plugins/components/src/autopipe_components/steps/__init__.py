@@ -13,7 +13,9 @@ families. The functions depend on their arguments alone, not on the record of a 
                 `batch_size_of(prompt, embeds)`
     given       `checks_of(required, optional)` returns the method `check_inputs` of a class
     prompt      `tokenize(tokenizer, texts, length)`, `distinct_texts`, `check_clip_skip`,
-                `check_encoder`; `embed_prompts(encode, ...)`, `join_halves(embeds, negative)`
+                `check_encoder`, `check_texts`, `check_halves`; `embed_prompts(encode, ...)`,
+                `join_halves(embeds, negative)`
+    seen        `seen_pixels(pipe, image)`: what the image encoder of a pipeline sees
     callbacks   `step_callbacks(run, callback_on_step_end, ...)`: callbacks for the loop
     timesteps   `set_schedule(scheduler, num_inference_steps=, device=, timesteps=, sigmas=)`,
                 for images also `keep_tail(scheduler, steps=, strength=)`; both return a

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -20,6 +20,7 @@ from .checks import (
     check_negative_prompt,
     check_prompt,
     check_whole,
+    check_width,
 )
 from .tokens import Text, Tokens
 
@@ -168,6 +169,49 @@ def check_encoder(encoder: Any, tokenizer: Any) -> None:
             "this pipeline has no text encoder or no tokenizer, so it can't encode texts; give "
             "prompt_embeds and, under guidance, negative_prompt_embeds"
         )
+
+
+def check_texts(call: Mapping[str, Any], config: Any) -> int:
+    """Check the prompts of a call, or their embeddings, and return their number.
+
+    Args:
+        call: the arguments of the call.
+        config: that of the network, which determines the width of embeddings.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: if an argument is not valid.
+    """
+    check_prompt(
+        call["prompt"],
+        call["prompt_embeds"],
+        call["negative_prompt"],
+        call["negative_prompt_embeds"],
+    )
+    width = config.encoder_hid_dim or config.cross_attention_dim
+    for name in ("prompt_embeds", "negative_prompt_embeds"):
+        check_width(name, call[name], width)
+    return batch_size_of(call["prompt"], call["prompt_embeds"])
+
+
+def check_halves(call: Mapping[str, Any], encoder: Any, tokenizer: Any, *, guided: bool) -> bool:
+    """Check of the prompts of a call what depends on guidance; return whether texts are encoded.
+
+    Args:
+        call: the arguments of the call, after `check_texts`.
+        encoder, tokenizer: those of the texts, needed unless embeddings are given.
+
+    Raises:
+        ArgumentError: if the numbers of prompts and negative prompts differ, or a component is
+            absent.
+    """
+    prompt = call["prompt"]
+    if guided:
+        prompts = batch_size_of(prompt, call["prompt_embeds"])
+        check_negative_prompt(call["negative_prompt"], prompt, prompts)
+    encodes = prompt is not None or (guided and call["negative_prompt_embeds"] is None)
+    if encodes:
+        check_encoder(encoder, tokenizer)
+    return encodes
 
 
 def lengthened(embeds: Tensor, length: int, empty: Callable[[], Tensor]) -> Tensor:

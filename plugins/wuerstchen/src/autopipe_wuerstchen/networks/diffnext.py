@@ -70,6 +70,11 @@ class WuerstchenDiffNeXt(Attentive, ModelMixin):
                 raise ConfigError(
                     f"{name} has {len(one)} entries for {len(c_hidden)} of c_hidden; correct one"
                 )
+        if kernel_size % 2 == 0:
+            raise ConfigError(
+                f"kernel_size is {kernel_size}, which would change the size of the latents; give "
+                f"an odd number"
+            )
         for kinds in level_config:
             if not kinds or len(kinds) > _LONGEST or {*kinds} - {*"CTA"}:
                 raise ConfigError(
