@@ -28,7 +28,7 @@ SIDE, DIGITS = 8, 10
 
 def read_digits() -> tuple[Tensor, Tensor]:
     """Return the pictures (N, 1, 8, 8) in [-1, 1], and which digits they show, (N,)."""
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # type: ignore
 
     found = load_digits()
     pictures = torch.tensor(found.images, dtype=torch.float32)[:, None] / 8 - 1

@@ -29,7 +29,8 @@ USUAL: dict[str, Any] = {
 
 def test_usual_requests_are_passed() -> None:
     assert beyond_usual(request()) == []
-    assert beyond_usual(request(**USUAL), rows=1000) == []
+    assert beyond_usual(request(**USUAL), rows=16) == []
+    assert beyond_usual(request(), rows=1000) == []
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,20 @@ def test_usual_requests_are_passed() -> None:
 )
 def test_what_is_beyond_is_told(given: dict[str, Any], told: str) -> None:
     assert beyond_usual(request(**given)) == [told]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"size": (1024, 2048)},
+        {"arguments": {"width": 4096}},
+        {"upscale": (Stage(checkpoint=CHECKPOINT, arguments={"width": 1024, "height": 2048}),)},
+    ],
+)
+def test_the_pixels_of_all_results_of_a_call_count(given: dict[str, Any]) -> None:
+    told = "129 results with 270,532,608 pixels together in one call"
+    assert beyond_usual(request(**given), rows=128) == []
+    assert beyond_usual(request(**given), rows=129) == [told]
 
 
 def test_the_results_of_one_call_count() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import PIL.Image
@@ -13,13 +12,16 @@ import pytest
 from fastapi.testclient import TestClient
 
 from autopipe.errors import ArgumentError
+from autopipe.registry import default_registry
 from autopipe_requests.request import Checkpoint, Request
 from autopipe_serve.app import create_app
+from autopipe_serve.names import Names
 from autopipe_serve.server import serving
 from autopipe_serve.settings import Settings
 from autopipe_serve.studio import Event, Stats, Ticket
 
-REQUEST = Request(checkpoint=Checkpoint(name="painter"), seed=1, arguments={"prompt": "a secret"})
+PATH = "/secret/models/painter-v1"
+REQUEST = Request(checkpoint=Checkpoint(name=PATH), seed=1, arguments={"prompt": "a secret"})
 
 
 class IdleStudio:
@@ -32,7 +34,7 @@ class IdleStudio:
         self.cancelled: list[str] = []
         self.closed: list[float] = []
         self.refusal: Exception | None = None
-        self.names = SimpleNamespace(models={"painter": "models/painter"})
+        self.names = Names(Settings(folder=Path(), models={"painter": PATH}), default_registry())
 
     def complete(self, given: Mapping[str, Any], folder: Path | None = None) -> Request:
         if "prompt" not in given:

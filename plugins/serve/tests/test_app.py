@@ -55,7 +55,8 @@ def test_the_studio_is_closed_with_the_server(client: Callable, studio) -> None:
 def test_a_server_that_ends_is_not_ready_but_lives(client: Callable, studio) -> None:
     with client() as one:
         one.app.state.closing.begin()
-        assert one.get("/ready").status_code == 503
+        answered = one.get("/ready")
+        assert (answered.status_code, answered.headers["retry-after"]) == (503, "2")
         assert one.get("/health").status_code == 200
     assert studio.closed == [30]
 

@@ -131,6 +131,8 @@ def test_other_machines_need_a_key(host: str, local: bool) -> None:
         (("--model", "a=x", "--model", "a=y"), "two models"),
         (("--model", "a=/nowhere/at/all"), "/nowhere/at/all"),
         (("--loras", "/nowhere/at/all"), "is not a folder"),
+        (("--folder", "/proc/self"), "can't be written"),
+        (("--folder", __file__), "can't be written"),
         (("--key-file", "/nowhere/at/all"), "can't be read"),
     ],
 )

@@ -13,7 +13,7 @@ from autopipe.errors import (
     UnsupportedCheckpointError,
 )
 from autopipe_serve.errors import Refusal, answer, check_drawn, failure_of, shape_of
-from autopipe_serve.studio import BusyError, LimitError, Ticket
+from autopipe_serve.studio import BusyError, LimitError, StoppingError, Ticket
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,24 @@ def test_errors_of_python_are_not_told() -> None:
 def test_a_full_queue_says_when_to_come_again() -> None:
     assert answer(failure_of(BusyError("full", 12)), "/v1/x").headers["retry-after"] == "12"
     assert answer(failure_of(BusyError("full", 0)), "/v1/x").headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        ("/requests", {"error": {"type": "stopping"}}),
+        ("/v1/images/generations", {"error": {"type": "server_error", "code": "stopping"}}),
+        ("/sdapi/v1/txt2img", {"error": "stopping"}),
+    ],
+)
+def test_a_server_that_stops_sends_clients_to_another_one(path: str, shape: dict) -> None:
+    answered = answer(failure_of(StoppingError()), path)
+    assert (answered.status_code, answered.headers["retry-after"]) == (503, "2")
+    assert "x-should-retry" not in answered.headers
+    found, text = json.loads(bytes(answered.body)), "the server is being stopped"
+    inner, wanted = (found["error"], shape["error"]) if "/sd" not in path else (found, shape)
+    assert inner.items() >= wanted.items()
+    assert inner.get("message", inner.get("detail")).startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +110,8 @@ def test_what_happened_to_a_ticket() -> None:
     with pytest.raises(Refusal, match="no memory") as caught:
         check_drawn(Ticket("0" * 32, "", (), state="failed", error="no memory"))
     assert caught.value.status == 500
+    with pytest.raises(StoppingError):
+        check_drawn(Ticket("0" * 32, "", (), state="cancelled", failure=StoppingError))
     wrong = Ticket("0" * 32, "", (), state="failed", error="no", failure=ArgumentError)
     with pytest.raises(Refusal) as caught:
         check_drawn(wrong)

@@ -7,16 +7,22 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import torch
 
 from autopipe.errors import ArgumentError
+from autopipe_requests.placement import Placement
+from autopipe_serve import server
 from autopipe_serve.server import listening
+from autopipe_serve.settings import Settings
 
 
 def test_a_port_that_is_taken_is_told() -> None:
@@ -26,6 +32,25 @@ def test_a_port_that_is_taken_is_told() -> None:
             listening("127.0.0.1", port)
     with pytest.raises(ArgumentError, match="can't be used"):
         listening("no such host", 0)
+
+
+def test_the_threads_that_draw_keep_memory_between_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[Any] = []
+
+    @contextmanager
+    def keeping(device: torch.device, **how: bool) -> Iterator[None]:
+        happened.append((str(device), how, threading.active_count() - before))
+        yield
+        happened.append("end")
+
+    monkeypatch.setattr(server, "keeping_memory", keeping)
+    monkeypatch.setattr(server.Server, "run", lambda _, **how: happened.append("run"))
+    before = threading.active_count()
+    settings = Settings(folder=tmp_path, placement=Placement(device="cpu"))
+    assert server.serve(settings, "127.0.0.1", 0) == 0
+    assert happened == [("cpu", {"in_new_threads": True}, 0), "run", "end"]
 
 
 @pytest.fixture

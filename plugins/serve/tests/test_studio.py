@@ -19,7 +19,7 @@ from autopipe_requests.pictures import texts_of
 from autopipe_requests.record import KEY, Record
 from autopipe_requests.request import Request
 from autopipe_serve.settings import Limits, Settings
-from autopipe_serve.studio import BusyError, Event, LimitError, Studio, Ticket
+from autopipe_serve.studio import BusyError, Event, LimitError, StoppingError, Studio, Ticket
 
 DEMO = "demo:stable_diffusion"
 CAT = {"prompt": "a cat", "steps": 2, "seed": 1}
@@ -273,7 +273,9 @@ def test_closing_waits_for_what_is_drawn_and_cancels_the_rest(studio_with) -> No
     assert (first.state, second.state) == ("done", "cancelled")
     assert threading.active_count() == before
     assert studio.stats().memory == {}
-    with pytest.raises(BusyError, match="being stopped"):
+    assert (first.failure, second.failure) == (None, StoppingError)
+    assert second.error == str(StoppingError())
+    with pytest.raises(StoppingError):
         studio.submit([request], "me")
 
 
@@ -283,7 +285,7 @@ def test_closing_in_haste_cancels_what_is_drawn(studio_with) -> None:
     until_drawing(ticket)
     studio.close(0)
     wait(ticket)
-    assert ticket.state == "cancelled"
+    assert (ticket.state, ticket.failure) == ("cancelled", StoppingError)
 
 
 def test_models_are_those_of_the_operator(studio_with) -> None:
@@ -346,5 +348,6 @@ def test_too_many_images_are_refused(studio_with) -> None:
 
 def test_what_cannot_fit_is_refused(studio_with) -> None:
     studio = studio_with(memory=15_000_000)
-    with pytest.raises(LimitError, match="this server may take"):
+    with pytest.raises(LimitError, match="this server may take") as refused:
         studio.submit([studio.complete(CAT)], "me")
+    assert DEMO not in str(refused.value), "clients needn't know where a model is"

@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from autopipe_ui.canvas import enlarged, fitted, mask_in, picture_in, png_of, saved
+from autopipe_ui.canvas import enlarged, fitted, mask_in, picture_in, png_of, saved, size_of
 
 CLEAR = (0, 0, 0, 0)
 
@@ -87,6 +87,7 @@ def test_saved_values_are_files_with_the_same_pixels(tmp_path: Path) -> None:
     value = {"background": plain("blue"), "layers": [strokes((0, 0, 4, 3)), plain(CLEAR)]}
     found = saved(value, tmp_path)
     assert len(found["layers"]) == 1
+    assert size_of(found) == (8, 6)
     again = {
         "background": PIL.Image.open(found["background"]),
         "layers": [PIL.Image.open(one) for one in found["layers"]],

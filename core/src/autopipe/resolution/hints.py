@@ -48,17 +48,20 @@ def published_names() -> Iterator[str]:
 
 
 def dist_with_demo() -> str:
-    """The distribution of a family that ships a demo checkpoint."""
-    return _dist_with("demo")
+    """The distribution of a family that ships a demo checkpoint for tasks of the core.
+
+    Others do something else first, such as editing a picture, which one has to have.
+    """
+    return next(
+        dist
+        for dist, by_kind in published().items()
+        if by_kind.get("demo") and not by_kind.get("task")
+    )
 
 
 def dist_with_fast() -> str:
     """The distribution of add-ons for `autopipe generate --fast`."""
-    return _dist_with("fast")
-
-
-def _dist_with(kind: str) -> str:
-    return next(dist for dist, by_kind in published().items() if by_kind.get(kind))
+    return next(dist for dist, by_kind in published().items() if by_kind.get("fast"))
 
 
 def owner_of_family(name: str) -> str:

@@ -76,7 +76,9 @@ def create_app(
     app.add_middleware(Bodies, most=settings.limits.body, forms=FORMS)
     app.add_middleware(Keys, keys=settings.keys)
     app.add_middleware(Hosts, names=settings.hosts)
-    app.add_middleware(Logged, metrics=metrics, log_prompts=settings.log_prompts)
+    app.add_middleware(
+        Logged, metrics=metrics, names=drawing.names, log_prompts=settings.log_prompts
+    )
     return app
 
 

@@ -42,7 +42,6 @@ class Catalogue:
 
     def __init__(self, models: Mapping[str, str], registry: Registry) -> None:
         self._models, self._registry = models, registry
-        self._names = {path: name for name, path in reversed([*models.items()])}
         self._known: dict[str, tuple[str | None, tuple[Task, ...]]] = {}
 
     def models(self, loaded: Collection[str]) -> tuple[Model, ...]:
@@ -55,10 +54,6 @@ class Catalogue:
             Model(name, path, *self._served(path), loaded=path in loaded)
             for name, path in self._models.items()
         )
-
-    def name(self, path: str) -> str:
-        """Return the name of a checkpoint."""
-        return self._names.get(path, path)
 
     def default(self, task: Any) -> str:
         """Return the name of the first model that serves a task, or else of the first one.

@@ -156,6 +156,8 @@ def folder_of_results(given: str | None) -> Iterator[Path]:
         return
     try:
         os.makedirs(given, exist_ok=True)
+        with tempfile.TemporaryFile(dir=given):
+            pass
     except (OSError, ValueError):
         raise ArgumentError(f"--folder {shown(given)} can't be written; give another one") from None
     yield Path(given)

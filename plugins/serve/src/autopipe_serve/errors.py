@@ -21,7 +21,7 @@ from autopipe.errors import (
 )
 from autopipe.wording import cut, message, shown
 
-from .studio import BusyError, LimitError, Ticket
+from .studio import BusyError, LimitError, StoppingError, Ticket
 
 KINDS: Mapping[int, str] = {
     400: "invalid_request",
@@ -36,11 +36,15 @@ KINDS: Mapping[int, str] = {
     421: "wrong_host",
     422: "invalid_request",
     429: "busy",
-    503: "unavailable",
+    503: "stopping",
 }
 """What is wrong, by the status; 500 is `failed`."""
 
 _OF_CLIENTS = (ArgumentError, ImageFileError, SchedulerError, UnsupportedCheckpointError)
+_BACK = 2
+"""After how many seconds a request to a server that stops is sent again: briefly, since a balancer
+gives it to another one."""
+
 _FAILED = "the server failed; its log says why under the request's X-Request-ID"
 
 
@@ -100,8 +104,8 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(429, str(error), headers={"Retry-After": str(max(1, error.seconds))})
     if isinstance(error, LimitError):
         return Failure(400, str(error))
-    if isinstance(error, ClosedPipelineError):
-        return Failure(503, str(error), headers={"Retry-After": "10"})
+    if isinstance(error, (StoppingError, ClosedPipelineError)):
+        return Failure(503, str(error), headers={"Retry-After": str(_BACK)})
     if isinstance(error, AutopipeError):
         return Failure(400 if isinstance(error, _OF_CLIENTS) else 500, str(error))
     if isinstance(error, RequestValidationError):
@@ -112,7 +116,14 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def check_drawn(ticket: Ticket) -> None:
-    """Raise `Refusal` unless everything of a finished ticket was drawn."""
+    """Check that everything of a finished ticket was drawn.
+
+    Raises:
+        StoppingError: if it was cancelled because the server is being stopped.
+        Refusal: if it was not drawn for another reason.
+    """
+    if ticket.failure is StoppingError:
+        raise StoppingError
     if ticket.state == "cancelled":
         raise Refusal(409, ticket.error or "the request was cancelled before it was finished")
     if ticket.state == "failed":

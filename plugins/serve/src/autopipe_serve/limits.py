@@ -30,6 +30,13 @@ class BusyError(AutopipeError):
         self.seconds = seconds
 
 
+class StoppingError(AutopipeError):
+    """The server is being stopped: another one takes the request, or this one when it is back."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is being stopped; send the request again")
+
+
 class LimitError(AutopipeError):
     """A request exceeds a limit of the server."""
 

@@ -26,6 +26,7 @@ from autopipe.wording import clean, cut, logger
 
 from .errors import answer, failure_of
 from .metrics import Metrics
+from .names import Names
 from .security import Unread
 
 _log = logger("autopipe_serve")
@@ -39,11 +40,15 @@ class Logged:
     Args:
         app: the application.
         metrics: what counts.
+        names: what clients may name, by which lines name checkpoints.
         log_prompts: whether lines have the prompts of what was drawn.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, log_prompts: bool = False) -> None:
-        self.app, self._metrics, self._log_prompts = app, metrics, log_prompts
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, names: Names, log_prompts: bool = False
+    ) -> None:
+        self.app, self._metrics, self._names = app, metrics, names
+        self._log_prompts = log_prompts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -93,7 +98,8 @@ class Logged:
         ticket = scope.get("state", {}).get("ticket")
         if ticket is not None:
             first = ticket.requests[0]
-            facts |= {"ticket": ticket.id, "state": ticket.state, "model": first.checkpoint.name}
+            model = self._names.of_checkpoint(first.checkpoint.name)
+            facts |= {"ticket": ticket.id, "state": ticket.state, "model": model}
             facts["images"] = len(ticket.requests)
             if self._log_prompts:
                 facts["prompt"] = cut(str(first.arguments.get("prompt", "")), _LONGEST_PROMPT)

@@ -46,6 +46,7 @@ class Names:
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self.registry, self._loras = registry, settings.loras
         self.models = dict(settings.models) or _demos(registry)
+        self._of_paths = {path: name for name, path in reversed(self.models.items())}
 
     def replaced(self, given: Mapping[str, Any], default: str) -> dict[str, Any]:
         """Return what a client wrote with paths for names.
@@ -109,9 +110,13 @@ class Names:
             )
         return self.models[name]
 
+    def of_checkpoint(self, path: str) -> str:
+        """Return the name of a checkpoint that clients may name."""
+        return self._of_paths.get(path, path)
+
     def public(self, request: Request) -> Request:
         """Return a request with names of clients in place of paths on this machine."""
-        names = {path: name for name, path in reversed(self.models.items())}
+        names = self._of_paths
 
         def named(one: Any) -> Any:
             if isinstance(one, Checkpoint) and one.fingerprint is not None:
@@ -126,7 +131,7 @@ class Names:
             update={
                 "checkpoint": named(request.checkpoint),
                 "conditions": {key: named(one) for key, one in request.conditions.items()},
-                "stages": {key: names.get(one, one) for key, one in request.stages.items()},
+                "stages": {key: self.of_checkpoint(one) for key, one in request.stages.items()},
                 "addons": tuple(map(named, request.addons)),
                 "upscale": tuple(map(named, request.upscale)),
             }

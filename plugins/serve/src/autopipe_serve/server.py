@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from autopipe.cli.checkpoint import open_checkpoint
 from autopipe.cli.text import say
 from autopipe.errors import ArgumentError
+from autopipe.placement.allocator import keeping_memory
 from autopipe.registry import default_registry
 from autopipe.wording import logger, shown
 
@@ -92,7 +93,12 @@ def serve(
         AutopipeError: if a checkpoint can't be opened.
     """
     check_settings(settings)
-    with listening(host, port) as sock, logging_to_stderr(as_json=log_as_json):
+    with (
+        listening(host, port) as sock,
+        logging_to_stderr(as_json=log_as_json),
+        # Before the threads that draw begin, which otherwise return memory after each step.
+        keeping_memory(settings.placement.target(), in_new_threads=True),
+    ):
         app = create_app(settings, registry=default_registry(), grace=grace)
         say(f"serving at {address_of(host, sock)}")
         try:

@@ -15,7 +15,6 @@ from autopipe.placement.devices import CPU, free_memory, whole_memory
 from autopipe.registry import Registry
 from autopipe.regular import is_file
 from autopipe.sizes import size_text
-from autopipe.wording import shown
 from autopipe_requests.estimating import Estimate, estimate
 from autopipe_requests.opening import MOST_ATTACHED, Pipelines, Ready, weights_key
 from autopipe_requests.request import Request
@@ -94,7 +93,7 @@ class Shelf(Pipelines):
         weights, work = self.needs(request, size)
         if weights + work > self.room.limit:
             raise LimitError(
-                f"{shown(request.checkpoint.name)} takes about {size_text(weights)}, and drawing "
+                f"the model takes about {size_text(weights)}, and drawing "
                 f"this size {size_text(work)} more, but this server may take "
                 f"{size_text(self.room.limit)}; give a smaller size or another model"
             )

@@ -26,6 +26,7 @@ from .catalogue import Catalogue
 from .catalogue import Model as Model
 from .limits import BusyError as BusyError
 from .limits import LimitError as LimitError
+from .limits import StoppingError as StoppingError
 from .limits import check_request, check_texts, size_of
 from .loras import Lora, loras_in
 from .names import Names, check_addresses, finder
@@ -166,7 +167,8 @@ class Studio:
         """Queue requests that are drawn one after the other.
 
         Raises:
-            BusyError: if the queue is full, or the studio is closed.
+            BusyError: if the queue is full.
+            StoppingError: if the studio is closed.
             LimitError: if there are too many, or their checkpoint can't fit into memory.
         """
         limits = self.settings.limits
@@ -180,7 +182,7 @@ class Studio:
         ticket = Ticket(secrets.token_hex(16), owner, tuple(requests), stop=self._stop)
         with self._changed:
             if self._closed:
-                raise BusyError("the server is being stopped; try again later", _LONGEST_WAIT)
+                raise StoppingError
             idle = len(self._threads) - len(self._drawing)
             if len(self._queue) >= limits.queue + idle:
                 self._counts["refused"] += 1
@@ -210,7 +212,7 @@ class Studio:
                 drawing=len(self._drawing),
                 **{n: self._counts[n] for n in ("done", "failed", "cancelled", "refused")},
                 images=self._counts["images"],
-                memory={self._catalogue.name(path): size for path, size in held.items()},
+                memory={self.names.of_checkpoint(path): size for path, size in held.items()},
             )
 
     def close(self, seconds: float = 30) -> None:
@@ -279,10 +281,13 @@ class Studio:
     def _end(self, ticket: Ticket, state: State) -> None:
         """Forget the ticket that ended longest ago, and end this one.
 
+        Clients of what a closed studio cancels are told to ask again, since another one draws it.
         Its clients are told last: what they then ask for is there, and what is forgotten is gone.
         """
         ticket.ended, ticket.position = time.time(), 0
         ticket.stop = _is_over
+        if state == "cancelled" and self._closed:
+            ticket.failure, ticket.error = StoppingError, str(StoppingError())
         self._counts[state] += 1
         self._over[ticket.id] = ticket
         if len(self._over) > _LIVELY:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import PIL.Image
@@ -18,11 +17,13 @@ import pytest
 from openai import OpenAI
 
 from autopipe.errors import ArgumentError
+from autopipe.registry import default_registry
 from autopipe.tasks import Task
 from autopipe_requests.pictures import save_image
 from autopipe_requests.record import Circumstances, Record
 from autopipe_requests.request import Checkpoint, Request
 from autopipe_serve.app import create_app
+from autopipe_serve.names import Names
 from autopipe_serve.server import serving
 from autopipe_serve.settings import Settings
 from autopipe_serve.studio import BusyError, Event, Model, Ticket
@@ -55,7 +56,7 @@ class FakeStudio:
         self.cancelling = False
         self.going = threading.Event()
         self.going.set()
-        self.names = SimpleNamespace(models=MODELS)
+        self.names = Names(Settings(folder=folder, models=MODELS), default_registry())
 
     def models(self) -> tuple[Model, ...]:
         tasks = (Task.TEXT2IMAGE, Task.IMAGE2IMAGE, Task.INPAINT)

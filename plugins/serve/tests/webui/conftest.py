@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,11 +22,13 @@ from autopipe_requests.request import Checkpoint, Request, Scheduler
 from autopipe_requests.writing import write
 from autopipe_serve.app import create_app
 from autopipe_serve.loras import Lora
+from autopipe_serve.names import Names
 from autopipe_serve.server import serving
 from autopipe_serve.settings import Settings
 from autopipe_serve.studio import BusyError, Event, Ticket
 
 PAINT = (0, 200, 0)
+MODELS = {"red.safetensors": "/secret/red", "blue": "/b"}
 
 
 class PaintingStudio:
@@ -44,7 +45,7 @@ class PaintingStudio:
 
     def __init__(self, folder: Path) -> None:
         self.registry = default_registry()
-        self.names = SimpleNamespace(models={"red.safetensors": "/secret/red", "blue": "/b"})
+        self.names = Names(Settings(folder=folder, models=MODELS), self.registry)
         self.folder = folder
         self.given: list[dict[str, Any]] = []
         self.pictures: list[dict[str, Image.Image]] = []

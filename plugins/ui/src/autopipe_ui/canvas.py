@@ -86,6 +86,16 @@ def enlarged(file: Path, folder: Path, least: int = 384) -> dict[str, Any]:
     return saved({"background": found}, folder)
 
 
+def size_of(value: Mapping[str, Any] | None) -> tuple[int, int] | None:
+    """Return width and height of a saved value in pixels, or None without a picture."""
+    import PIL.Image
+
+    if not value or not value.get("background"):
+        return None
+    with PIL.Image.open(value["background"]) as image:
+        return image.size
+
+
 def png_of(image: Image) -> bytes:
     """Return an image as the bytes of a PNG file."""
     stream = io.BytesIO()

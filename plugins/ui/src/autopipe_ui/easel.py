@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from .canvas import fitted, mask_in, picture_in, png_of
+from .canvas import fitted, mask_in, picture_in, png_of, size_of
 from .client import Upload
 from .fields import Field
 from .form import CANVAS, Form
@@ -29,7 +29,8 @@ def add_easel(form: Form, fields: Sequence[Field]) -> list[Field]:
     mask = next((one for one in fields if one.kind == "mask"), None)
     value: Any = form.sheet.values.get(CANVAS)
     usual = tuple(form.sheet.task.get("size") or _CANVAS)
-    width = max(2, min(usual) // 14)  # Pixels of the picture, whatever the screen shows.
+    shown = size_of(value) or usual
+    width = max(2, min(shown) // 14)  # Pixels of the picture, whatever the screen shows.
     if mask is None:
         about, brush = "Load a picture, or draw one.", gr.Brush(width, colors=[*_COLOURS])
     else:

@@ -149,7 +149,7 @@ class Page:
             return _only(
                 "no task is installed; install a family, such as autopipe-stable-diffusion"
             )
-        served = {name for one in installed["models"] for name in one["tasks"]}
+        served = _served(installed)
         return await self._sheet(installed, next((t for t in tasks if t in served), tasks[0]), None)
 
     async def _sheet(
@@ -165,7 +165,9 @@ class Page:
             return _only(str(error))
         if model is None:
             stage = problem(f"the server has no model for the task {task}; start it with one")
-        tasks = [(_title(one["name"]), one["name"]) for one in installed["tasks"]]
+        served = _served(installed) | {task}
+        names = (one["name"] for one in installed["tasks"])
+        tasks = [(_title(name), name) for name in names if name in served]
         return (
             Sheet(found, installed, model, values or {}),
             gr.Radio(tasks, value=task),
@@ -298,7 +300,7 @@ class Page:
             if not Path(shown[chosen][0]).is_file():
                 return _only(_GONE)
             installed = form.sheet.installed
-            served = {name for one in installed["models"] for name in one["tasks"]}
+            served = _served(installed)
             others = sorted(installed["tasks"], key=lambda one: one["name"] not in served)
             tasks = (form.sheet.task, *others)
             takes = [
@@ -345,6 +347,11 @@ def is_picture(file: Path) -> bool:
 def _only(message: str) -> Filled:
     """Return a form that stays as it is, and what is wrong."""
     return *(gr.skip(),) * 3, problem(message)
+
+
+def _served(installed: Mapping[str, Any]) -> set[str]:
+    """Return the tasks that a model of the server serves."""
+    return {name for one in installed["models"] for name in one["tasks"]}
 
 
 def _place(event: gr.SelectData) -> int:

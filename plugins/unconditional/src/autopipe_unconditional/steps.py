@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
-from autopipe.kinds import Scheduler
+from autopipe.kinds import Network, Scheduler
 from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
@@ -80,7 +80,7 @@ class UnconditionalSteps(DiffusionPipeline):
     unet: UNet2DModel
     scheduler: SchedulerMixin
 
-    def __init__(self, unet: UNet2DModel, scheduler: Scheduler) -> None:
+    def __init__(self, unet: Network, scheduler: Scheduler) -> None:
         self.register_modules(unet=unet, scheduler=scheduler)
 
     def run_task(self) -> Result:

@@ -63,7 +63,7 @@ async def _with_errors(first: bytes, events: AsyncIterator[bytes]) -> AsyncItera
             yield event
     except Exception as error:
         failure = failure_of(error)
-        if failure.status >= 500:
+        if failure.status == 500:
             # Its text can have a prompt in it.
             _logger.error("a stream of images failed with %s", type(error).__name__)
         yield f"event: error\ndata: {json.dumps(dict(openai(failure)))}\n\n".encode()
@@ -76,7 +76,7 @@ async def events_of(ticket: Ticket, order: Order, kind: str) -> AsyncIterator[by
         kind: `image_generation` or `image_edit`, the first part of the types of events.
 
     Raises:
-        Refusal: if the ticket fails or is cancelled.
+        Refusal, StoppingError: if the ticket fails or is cancelled.
     """
     sent = [0] * len(ticket.requests)
     async for event in _followed(ticket):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from ..errors import Refusal
 from ..metrics import CONTENT_TYPE
+from ..studio import StoppingError
 
 
 def router() -> APIRouter:
@@ -21,7 +21,7 @@ def router() -> APIRouter:
     async def ready(request: Request) -> dict[str, str]:
         """Whether the server takes requests: 503 while it ends."""
         if request.app.state.closing.begun:
-            raise Refusal(503, "the server is about to end", headers={"Retry-After": "10"})
+            raise StoppingError
         return {"status": "ready"}
 
     @found.get("/metrics")

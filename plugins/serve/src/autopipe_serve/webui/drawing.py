@@ -18,7 +18,7 @@ from autopipe_requests.request import Request
 
 from ..errors import check_drawn
 from ..settings import Settings
-from ..studio import BusyError, LimitError, Studio
+from ..studio import BusyError, LimitError, StoppingError, Studio
 from ..uploads import Uploads
 from ..waiting import drawn
 from . import canvas, names
@@ -111,7 +111,7 @@ class Call:
         while waiting and not job.interrupted:
             try:
                 ticket = await run_in_threadpool(self._studio.submit, waiting, self._owner)
-            except BusyError:
+            except (BusyError, StoppingError):
                 if not made:
                     raise
                 break  # The rest of a call of which an image was skipped has lost its place.
