@@ -103,11 +103,27 @@ def test_cancel_ends_what_the_server_draws(tab: Tab, site: Site) -> None:
     tab.write("images", "10")
     before = site.studio.stats().cancelled
     tab.page.click("#draw")
-    tab.page.get_by_text("Step ").first.wait_for()
+    tab.page.locator(".stage.drawing", has_text="Step ").wait_for()
     tab.page.click("#cancel")
     assert tab.ended() == "Cancelled."
     after = site.studio.stats()
     assert (after.cancelled, after.drawing, after.queued) == (before + 1, 0, 0)
+
+
+def test_a_tab_draws_one_thing_at_a_time(tab: Tab, site: Site) -> None:
+    tab.write("prompt", "a red circle")
+    tab.write("num_inference_steps", "150")
+    tab.write("images", "10")
+    before = site.studio.stats()
+    tab.page.click("#draw")
+    tab.page.locator(".stage.drawing", has_text="Step ").wait_for()
+    tab.choose("image2image")
+    tab.page.click("#draw")
+    tab.page.get_by_text("This page is drawing").wait_for()
+    tab.page.click("#cancel")
+    assert tab.ended() == "Cancelled."
+    after = site.studio.stats()
+    assert (after.cancelled, after.drawing, after.queued) == (before.cancelled + 1, 0, 0)
 
 
 def test_a_closed_tab_cancels(site: Site, opened: Callable[..., Tab]) -> None:
@@ -117,7 +133,7 @@ def test_a_closed_tab_cancels(site: Site, opened: Callable[..., Tab]) -> None:
     tab.write("images", "10")
     before = site.studio.stats().cancelled
     tab.page.click("#draw")
-    tab.page.get_by_text("Step ").first.wait_for()
+    tab.page.locator(".stage.drawing", has_text="Step ").wait_for()
     tab.page.close()
     for _ in range(1200):
         if site.studio.stats().cancelled > before:
@@ -188,6 +204,8 @@ def test_a_grid_has_a_sheet_and_its_cells(tab: Tab) -> None:
         ({"prompt": "a", "seed": "many"}, "Seed is a whole number"),
         ({"prompt": "a", "width": "100000"}, "pixels"),
         ({"prompt": "a", "num_inference_steps": "151"}, "at most 150"),
+        ({"prompt": "a", "images": "11"}, "Images is from 1 to 10"),
+        ({"prompt": "a", "images": "1.5"}, "Images is a whole number"),
     ],
 )
 def test_what_is_wrong_is_said_in_place(tab: Tab, entries: dict[str, str], told: str) -> None:
@@ -224,7 +242,7 @@ def test_keys_draw_and_cancel(tab: Tab, site: Site) -> None:
     tab.write("images", "10")
     before = site.studio.stats().cancelled
     tab.entry("prompt").press("Control+Enter")
-    tab.page.get_by_text("Step ").first.wait_for()
+    tab.page.locator(".stage.drawing", has_text="Step ").wait_for()
     tab.page.keyboard.press("Escape")
     assert tab.ended() == "Cancelled."
     assert site.studio.stats().cancelled == before + 1
@@ -239,6 +257,13 @@ def test_a_telephone_shows_all_of_it(site: Site, opened: Callable[..., Tab]) -> 
     draw = tab.page.locator("#draw").bounding_box()
     assert draw["height"] >= 40
     assert draw["y"] + draw["height"] <= 740  # It stays in view.
+    tab.page.click("#draw")
+    tab.page.wait_for_selector(".stage.problem")
+    tab.page.wait_for_function(
+        "draw => { const box = document.querySelector('.stage').getBoundingClientRect();"
+        " return box.top >= 0 && box.bottom <= draw; }",
+        arg=draw["y"],
+    )  # What came of it comes into view.
 
 
 def test_light_and_dark(site: Site, opened: Callable[..., Tab]) -> None:

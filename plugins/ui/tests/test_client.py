@@ -6,7 +6,8 @@ import asyncio
 import io
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,24 @@ def test_a_server_that_is_not_there_or_is_another(tmp_path: Path) -> None:
     asyncio.run(run("is it still running"))
 
 
+@contextmanager
+def answering(body: bytes, headers: str = "") -> Iterator[str]:
+    """Context manager with the address of a server that answers once."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+
+        def answer() -> None:
+            connection, _ = sock.accept()
+            connection.recv(65536)
+            head = f"HTTP/1.1 200 OK\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+        thread.join()
+
+
 def test_events_go_on_after_a_lost_connection(tmp_path: Path) -> None:
     """The client names the last event that it knows, as browsers do."""
     asked = []
@@ -150,3 +169,45 @@ def test_events_go_on_after_a_lost_connection(tmp_path: Path) -> None:
         thread.join()
     assert "last-event-id: 0" in asked[0]
     assert "last-event-id: 2" in asked[1]
+
+
+@pytest.mark.parametrize("path", ["http://example.org/a", "//example.org/a", "a", ""])
+def test_results_of_other_servers_are_refused(path: str, tmp_path: Path) -> None:
+    client = Client("http://127.0.0.1:1", "a key")
+    with pytest.raises(ServerError, match="is not a server of autopipe"):
+        asyncio.run(client.result(path, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("../../a.png", "a.png"),
+        ("..\\a.png", "a.png"),
+        ("..", "result"),
+        ("", "result"),
+        ("a" * 1000 + ".png", "a" * 96 + ".png"),
+    ],
+)
+def test_names_of_results_have_no_folders(name: str, written: str, tmp_path: Path) -> None:
+    with answering(b"a", f'Content-Disposition: inline; filename="{name}"\r\n') as address:
+
+        async def run() -> Path:
+            client = Client(address)
+            file = await client.result("/requests/a/results/0", tmp_path)
+            await client.close()
+            return file
+
+        assert asyncio.run(run()) == tmp_path / written
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"tasks": []}'])
+def test_another_server_that_speaks_json(answer: bytes) -> None:
+    with answering(answer) as address:
+
+        async def run() -> None:
+            client = Client(address)
+            with pytest.raises(ServerError, match="is not a server of autopipe"):
+                await client.installed()
+            await client.close()
+
+        asyncio.run(run())

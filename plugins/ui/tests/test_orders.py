@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autopipe_ui.client import ServerError
+from autopipe_ui.client import ServerError, Upload
 from autopipe_ui.orders import CancelledOrderError, Order, Progress
 
 CAT = {"prompt": "a cat", "num_inference_steps": 3}
@@ -63,6 +64,10 @@ def test_an_order_that_nobody_follows_is_cancelled(server: Any, tmp_path: Path) 
             await progress.aclose()
 
     asyncio.run(run())
+    for _ in range(600):  # It ends with its step.
+        if server.studio.stats().cancelled > before:
+            break
+        time.sleep(0.05)
     assert server.studio.stats().cancelled == before + 1
 
 
@@ -86,3 +91,87 @@ def test_a_full_queue_is_waited_for(serve: Callable[..., Any], tmp_path: Path) -
     with serve({"queue": 0}) as server:
         found = asyncio.run(run(server))
     assert [one.seed for one in found if one.file] == [0, 1, 2, 3]
+
+
+class Elsewhere:
+    """A server that names things as it likes."""
+
+    async def submit(self, given: Any) -> dict[str, Any]:
+        return {"id": "../../outside", "images": [{"seed": 1}]}
+
+    async def events(self, id: str) -> Any:
+        for state in ("drawing", "done"):
+            result = {"result": "/a"} if state == "drawing" else {}
+            yield {"state": state, "image": 0, "step": 1, "steps": 1, **result}
+
+    async def result(self, path: str, folder: Path) -> Path:
+        (folder / "a.png").write_bytes(b"a")
+        return folder / "a.png"
+
+    async def cancel(self, id: str) -> None:
+        pass
+
+    async def upload(self, content: bytes, kind: str) -> dict[str, str]:
+        return {"upload": kind}
+
+
+def test_ids_of_a_server_name_no_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+
+    async def run() -> list[Progress]:
+        client: Any = Elsewhere()
+        return [one async for one in Order(client, [CAT], folder).progress()]
+
+    (file,) = [one.file for one in asyncio.run(run()) if one.file]
+    assert file.resolve().is_relative_to(folder)
+    assert [*tmp_path.iterdir()] == [tmp_path / "a"]
+
+
+def test_files_are_uploaded_once(tmp_path: Path) -> None:
+    uploads: list[bytes] = []
+    given: list[Any] = []
+
+    class Counting(Elsewhere):
+        async def upload(self, content: bytes, kind: str) -> dict[str, str]:
+            uploads.append(content)
+            return {"upload": kind}
+
+        async def submit(self, request: Any) -> dict[str, Any]:
+            given.append(request["image"])
+            return await super().submit(request)
+
+    async def run() -> None:
+        client: Any = Counting()
+        image = Upload(b"a picture", "image")
+        requests = [{**CAT, "image": image, "seed": seed} for seed in range(3)]
+        async for _ in Order(client, requests, tmp_path).progress():
+            pass
+
+    asyncio.run(run())
+    assert uploads == [b"a picture"]
+    assert given == [{"upload": "image"}] * 3
+
+
+def test_an_order_that_is_cancelled_while_it_uploads_is_not_sent(tmp_path: Path) -> None:
+    sent: list[Any] = []
+
+    class Slow(Elsewhere):
+        async def upload(self, content: bytes, kind: str) -> dict[str, str]:
+            await order.cancel()
+            return {"upload": kind}
+
+        async def submit(self, given: Any) -> dict[str, Any]:
+            sent.append(given)
+            return await super().submit(given)
+
+    client: Any = Slow()
+    order = Order(client, [{**CAT, "image": Upload(b"a picture", "image")}], tmp_path)
+
+    async def run() -> None:
+        async for _ in order.progress():
+            pass
+
+    with pytest.raises(CancelledOrderError):
+        asyncio.run(run())
+    assert sent == []

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -16,6 +18,10 @@ MOST_RESULT = 1 << 31
 """The most bytes of a result."""
 
 _LONGEST_ERROR = 1000
+_LONGEST_NAME = 100
+_INSTALLED = frozenset(
+    ("tasks", "models", "loras", "addons", "conditions", "schedulers", "limits")
+)  # fmt: skip
 _SECONDS = httpx.Timeout(60, connect=10, pool=None)
 
 
@@ -29,6 +35,19 @@ class ServerError(Exception):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file of a request.
+
+    Attributes:
+        content: its bytes.
+        kind: such as `image`.
+    """
+
+    content: bytes
+    kind: str
 
 
 class Client:
@@ -66,7 +85,10 @@ class Client:
 
     async def installed(self) -> dict[str, Any]:
         """Return the tasks, models, adapters, add-ons, conditions, schedulers and limits."""
-        return await self._object("GET", "/tasks")
+        found = await self._object("GET", "/tasks")
+        if not found.keys() >= _INSTALLED:
+            raise _foreign("/tasks")
+        return found
 
     async def task(self, name: str, model: str | None) -> dict[str, Any]:
         """Return a task with the JSON schema of its requests to a model."""
@@ -79,7 +101,7 @@ class Client:
 
     async def cancel(self, id: str) -> None:
         """Cancel a request."""
-        await self._object("DELETE", f"/requests/{id}")
+        await self._object("DELETE", f"/requests/{quote(id, safe='')}")
 
     async def upload(self, content: bytes, kind: str = "image") -> dict[str, str]:
         """Upload a file of a kind such as `image`, and return how requests name it."""
@@ -102,7 +124,7 @@ class Client:
             try:
                 headers = {"Last-Event-ID": last}
                 async with self._http.stream(
-                    "GET", f"/requests/{id}/events", headers=headers
+                    "GET", f"/requests/{quote(id, safe='')}/events", headers=headers
                 ) as answer:
                     await _check(answer)
                     async for line in answer.aiter_lines():
@@ -114,19 +136,27 @@ class Client:
                             yield event
             except httpx.TransportError:
                 pass
+            except (ValueError, KeyError, TypeError):
+                raise _foreign(f"/requests/{id}/events") from None
             if state in ("done", "failed", "cancelled"):
                 return
             failures += 1
         raise ServerError("the connection to the server was lost; is it still running?")
 
     async def result(self, path: str, folder: Path) -> Path:
-        """Write a result into a new file in a folder, byte by byte as the server wrote it."""
+        """Write a result into a new file in a folder, byte by byte as the server wrote it.
+
+        Args:
+            path: where the result is on the server.
+            folder: where it is written, by its name there.
+        """
+        if urlsplit(path).netloc or not path.startswith("/"):
+            raise _foreign(path)  # The key is for this server alone.
         try:
             async with self._http.stream("GET", path) as answer:
                 await _check(answer)
                 disposition = answer.headers.get("content-disposition", "")
-                name = Path(disposition.rpartition('filename="')[2].rstrip('"')).name or "result"
-                file = folder / name
+                file = folder / _name_in(disposition)
                 size = 0
                 with open(file, "wb") as stream:
                     async for part in answer.aiter_bytes():
@@ -146,7 +176,9 @@ class Client:
         except httpx.HTTPError as error:
             raise _lost(error) from None
         except ValueError:
-            raise ServerError(f"what answers at {path} is not a server of autopipe") from None
+            raise _foreign(path) from None
+        if not isinstance(found, dict):
+            raise _foreign(path)
         return found
 
 
@@ -158,7 +190,23 @@ async def _check(answer: httpx.Response) -> None:
         message = json.loads(await answer.aread())["error"]["message"]
     except (ValueError, KeyError, TypeError):
         message = f"the server answered with status {answer.status_code}"
-    raise ServerError(cut(clean(str(message), keep=""), _LONGEST_ERROR), answer.status_code)
+    raise ServerError(plain(message), answer.status_code)
+
+
+def plain(message: Any) -> str:
+    """Return what a server says as one line of a length that a page has room for."""
+    return cut(clean(str(message), keep=""), _LONGEST_ERROR)
+
+
+def _name_in(disposition: str) -> str:
+    """Return the name of a file in a header, without any folder."""
+    name = disposition.rpartition('filename="')[2].rstrip('"').replace("\\", "/")
+    name = clean(name.rpartition("/")[2], keep="")[-_LONGEST_NAME:]
+    return name if name.strip(". ") else "result"
+
+
+def _foreign(path: str) -> ServerError:
+    return ServerError(f"what answers at {shown(path)} is not a server of autopipe")
 
 
 def _lost(error: httpx.HTTPError) -> ServerError:

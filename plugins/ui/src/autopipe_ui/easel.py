@@ -8,8 +8,9 @@ from typing import Any
 import gradio as gr
 
 from .canvas import fitted, mask_in, picture_in, png_of, size_of
+from .client import Upload
 from .fields import Field
-from .form import CANVAS, Form, Upload
+from .form import CANVAS, Form
 
 _CANVAS = (512, 512)
 _COLOURS = ("#111827", "#e11d48", "#f59e0b", "#16a34a", "#2563eb")

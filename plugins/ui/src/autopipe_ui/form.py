@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import gradio as gr
 
 from .canvas import saved
+from .client import Upload
 from .fields import FILES, IMAGES, Field, fields_of
 from .grid import Grid, grid_of
 
@@ -28,19 +29,6 @@ Reader: TypeAlias = Callable[[Any, dict[str, Any]], None]
 
 class Mistake(ValueError):
     """What a user entered is not valid; the text is a sentence for users."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file of a request.
-
-    Attributes:
-        content: its bytes.
-        kind: such as `image`.
-    """
-
-    content: bytes
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -252,10 +240,8 @@ def component_of(one: Field, value: Any) -> Any:
     if one.kind == "choice":
         return gr.Dropdown([*one.choices], value=value, **about)
     if one.kind in ("integer", "number") and one.default is not None:
-        about |= {"minimum": one.least, "maximum": one.most, "min_width": 110}
-        if one.kind == "integer":
-            return gr.Number(value, precision=0, **about)
-        return gr.Number(value, step=0.1, **about)
+        # Without bounds, which Gradio would check in words of its own: readers check them.
+        return gr.Number(value, step=1 if one.kind == "integer" else 0.1, min_width=110, **about)
     text = value if value is None or isinstance(value, str) else json.dumps(value)
     if one.kind in ("integer", "number"):  # Gradio's numbers can't be empty.
         hint = "random" if one.name == "seed" else "default"

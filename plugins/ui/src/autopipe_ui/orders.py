@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -9,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autopipe.wording import clean
-
-from .client import Client, ServerError
+from .client import Client, ServerError, Upload, plain
 
 _AHEAD = 2
 """The requests of an order that are with the server, so that it needn't wait for the next."""
@@ -47,7 +46,7 @@ class Order:
 
     Args:
         client: the server.
-        requests: what `POST /requests` takes, one or more.
+        requests: what `POST /requests` takes, one or more; an `Upload` in place of each file.
         folder: where results are written, each into a folder of its own.
     """
 
@@ -56,6 +55,7 @@ class Order:
         self._sent: deque[str] = deque()
         self._seeds: dict[str, list[int]] = {}
         self._waiting = deque(requests)
+        self._uploaded: dict[Upload, Mapping[str, str]] = {}
 
     async def cancel(self) -> None:
         """Cancel what isn't finished."""
@@ -85,7 +85,10 @@ class Order:
     async def _send(self) -> None:
         while self._waiting and len(self._sent) < _AHEAD:
             try:
-                state = await self._client.submit(self._waiting[0])
+                given = await self._with_uploads(self._waiting[0])
+                if not self._waiting:
+                    return  # It was cancelled in the meantime.
+                state = await self._client.submit(given)
             except ServerError as error:
                 if self._sent and error.status == 429:
                     return  # The queue is full; the next one is sent later.
@@ -97,21 +100,31 @@ class Order:
             else:  # It was cancelled in the meantime.
                 await self.cancel()
 
+    async def _with_uploads(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Upload the files of a request that the server doesn't have yet."""
+        found = dict(request)
+        for name, one in request.items():
+            if isinstance(one, Upload):
+                if one not in self._uploaded:
+                    self._uploaded[one] = await self._client.upload(one.content, one.kind)
+                found[name] = self._uploaded[one]
+        return found
+
     async def _drawn(self, id: str, place: int) -> AsyncIterator[Progress]:
         done, images = 0, max(1, int(self._requests[place].get("images", 1)))
         many = len(self._requests) * images
         text, part = "Waiting", place / len(self._requests)
         async for event in self._client.events(id):
             if event["state"] == "failed":
-                raise ServerError(clean(str(event.get("error")), keep=""))
+                raise ServerError(plain(event.get("error")))
             if event["state"] == "cancelled":
                 raise CancelledOrderError
             image = place * images + event["image"]
             of = f", image {image + 1} of {many}" if many > 1 else ""
             if "result" in event:
                 done += 1
-                folder = self._folder / id
-                folder.mkdir(exist_ok=True)
+                # The server decides what ids are, so they name nothing here.
+                folder = Path(tempfile.mkdtemp(dir=self._folder))
                 file = await self._client.result(event["result"], folder)
                 seed, part = self._seeds[id][event["image"]], (place * images + done) / many
                 yield Progress(f"Drawn{of}", part, file=file, place=place, seed=seed)

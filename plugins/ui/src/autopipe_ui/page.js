@@ -14,4 +14,18 @@
       press("cancel");
     }
   });
+  // What a press of Draw leads to is often out of view, below the form or above it.
+  let before = "";
+  const look = () => {
+    const stage = document.querySelector("#stage .stage");
+    const kind = stage ? stage.className : "";
+    if (kind !== before && /drawing|problem/.test(kind)) stage.scrollIntoView({ block: "nearest" });
+    before = kind;
+  };
+  new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("#draw")) return;
+    before = "";
+    look();
+  });
 }

@@ -11,13 +11,20 @@ import gradio as gr
 
 from .canvas import enlarged, saved
 from .client import Client, ServerError
-from .form import CANVAS, Entered, Form, Mistake, Sheet, Upload
+from .form import CANVAS, Entered, Form, Mistake, Sheet
 from .orders import CancelledOrderError, Order
 from .sessions import Session, Sessions
 from .stage import drawing, idle, problem
 
 MOST_SHOWN = 60
 """The number of results that the page keeps in view."""
+
+_AGE = (3600, 86_400)
+"""How often Gradio removes its copies of files, and from which age on, in seconds."""
+
+_BUSY = "This page is drawing; wait for the end, or cancel it."
+_GONE = "this picture isn't here any more, because the page was away for a while; draw it again"
+_RELOAD = "the page was away for too long; load it again"
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 _SOUNDS = (".wav", ".mp3", ".flac")
@@ -50,7 +57,7 @@ class Page:
 
     def blocks(self) -> gr.Blocks:
         """Return the page for Gradio."""
-        page = gr.Blocks(title="autopipe", analytics_enabled=False)
+        page = gr.Blocks(title="autopipe", analytics_enabled=False, delete_cache=_AGE)
         with page:
             with gr.Row(elem_id="head"):
                 gr.HTML("<h1>autopipe</h1>")
@@ -142,7 +149,7 @@ class Page:
             return _only(
                 "no task is installed; install a family, such as autopipe-stable-diffusion"
             )
-        served = {name for one in installed["models"] for name in one["tasks"]}
+        served = _served(installed)
         return await self._sheet(installed, next((t for t in tasks if t in served), tasks[0]), None)
 
     async def _sheet(
@@ -158,7 +165,7 @@ class Page:
             return _only(str(error))
         if model is None:
             stage = problem(f"the server has no model for the task {task}; start it with one")
-        served = {name for one in installed["models"] for name in one["tasks"]} | {task}
+        served = _served(installed) | {task}
         names = (one["name"] for one in installed["tasks"])
         tasks = [(_title(name), name) for name in names if name in served]
         return (
@@ -182,17 +189,24 @@ class Page:
         ) -> AsyncIterator[tuple[Any, ...]]:
             """Draw what was entered, and show how far it is."""
             session, nothing = self._of(request), (gr.skip(),) * 7
-            yield drawing("Sending", 0), *nothing
+            if session.order is not None:  # The button of another form began it.
+                gr.Warning(_BUSY)
+                yield (gr.skip(), *nothing)
+                return
             try:
                 entered = form.entered(values)
-                order = session.order = await self._order(entered, session)
-            except (Mistake, ServerError) as error:
+            except Mistake as error:
                 yield problem(str(error)), *nothing
                 return
-            canvas = entered.canvas and saved(entered.canvas, session.folder)
+            order = session.order = self._order(entered, session)
             drawn: list[Path] = []
             preview, end = None, idle()
             try:
+                yield drawing("Sending", 0), *nothing
+                # Files are removed when the browser was away, as if the tab were closed.
+                shown = [one for one in shown if Path(one[0]).is_file()]
+                session.tidy({Path(file) for file, _ in shown})
+                canvas = entered.canvas and saved(entered.canvas, session.folder)
                 async for one in order.progress():
                     preview = one.preview or preview
                     if one.file is None:
@@ -218,13 +232,9 @@ class Page:
 
         return draw
 
-    async def _order(self, entered: Entered, session: Session) -> Order:
-        """Upload the files of what was entered, and return its order."""
-        request = {
-            name: await self._client.upload(one.content, one.kind)
-            if isinstance(one, Upload) else one
-            for name, one in entered.request.items()
-        }  # fmt: skip
+    def _order(self, entered: Entered, session: Session) -> Order:
+        """Return the order of what was entered."""
+        request = dict(entered.request)
         cells = entered.grid.changes
         if len(cells) > 1:
             request["images"] = 1
@@ -240,25 +250,31 @@ class Page:
     async def _left(self, request: gr.Request) -> None:
         await self._sessions.end(request.session_hash)
 
-    async def _use(self, request: gr.Request, sheet: Sheet, shown: Shown, chosen: int) -> Filled:
+    async def _use(
+        self, request: gr.Request, sheet: Sheet | None, shown: Shown, chosen: int
+    ) -> Filled:
         if not 0 <= chosen < len(shown):
             return (gr.skip(),) * 4
         file = shown[chosen][0]
         canvas = self._of(request).canvases.get(file)
         return await self._settings(sheet, Path(file), canvas)
 
-    async def _dropped(self, sheet: Sheet, file: str | None) -> tuple[Any, ...]:
+    async def _dropped(self, sheet: Sheet | None, file: str | None) -> tuple[Any, ...]:
         found = await self._settings(sheet, Path(file)) if file else (gr.skip(),) * 4
         return *found, None
 
     async def _settings(
-        self, sheet: Sheet, file: Path, canvas: Mapping[str, Any] | None = None
+        self, sheet: Sheet | None, file: Path, canvas: Mapping[str, Any] | None = None
     ) -> Filled:
         """Return a sheet that is filled with the settings in a picture.
 
         Args:
             canvas: the editor's value with which it was drawn, since settings only name pictures.
         """
+        if sheet is None:
+            return _only(_RELOAD)
+        if not file.is_file():
+            return _only(_GONE)
         try:
             found = await self._client.settings(file)
         except ServerError as error:
@@ -281,7 +297,12 @@ class Page:
             """Put a picture on the canvas, of the present task if it has one or else of another."""
             if not 0 <= chosen < len(shown):
                 return (gr.skip(),) * 4
-            tasks = (form.sheet.task, *form.sheet.installed["tasks"])
+            if not Path(shown[chosen][0]).is_file():
+                return _only(_GONE)
+            installed = form.sheet.installed
+            served = _served(installed)
+            others = sorted(installed["tasks"], key=lambda one: one["name"] not in served)
+            tasks = (form.sheet.task, *others)
             takes = [
                 one["name"] for one in tasks
                 if any(two["kind"] == "image" and two["required"] for two in one["inputs"])
@@ -291,7 +312,7 @@ class Page:
             folder = self._of(request).folder
             kept = form.values(values, folder)
             kept[CANVAS] = enlarged(Path(shown[chosen][0]), folder)
-            return await self._sheet(form.sheet.installed, takes[0], form.sheet.model, values=kept)
+            return await self._sheet(installed, takes[0], form.sheet.model, values=kept)
 
         return onto
 
@@ -326,6 +347,11 @@ def is_picture(file: Path) -> bool:
 def _only(message: str) -> Filled:
     """Return a form that stays as it is, and what is wrong."""
     return *(gr.skip(),) * 3, problem(message)
+
+
+def _served(installed: Mapping[str, Any]) -> set[str]:
+    """Return the tasks that a model of the server serves."""
+    return {name for one in installed["models"] for name in one["tasks"]}
 
 
 def _place(event: gr.SelectData) -> int:

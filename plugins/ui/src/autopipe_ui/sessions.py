@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,21 @@ class Session:
         self.order: Order | None = None
         self.canvases: dict[str, Mapping[str, Any]] = {}
         folder.mkdir(parents=True, exist_ok=True)
+
+    def tidy(self, kept: Collection[Path]) -> None:
+        """Remove all results but some, and all pictures but those behind them."""
+        self.canvases = {file: one for file, one in self.canvases.items() if Path(file) in kept}
+        values = self.canvases.values()
+        behind = {
+            Path(file) for one in values for file in (one["background"], *one["layers"]) if file
+        }
+        for file in [*self.folder.rglob("*")]:
+            if file.is_file() and file not in kept and file not in behind:
+                file.unlink(missing_ok=True)
+        for folder in self.folder.iterdir():
+            if folder.is_dir():
+                with suppress(OSError):  # It isn't empty.
+                    folder.rmdir()
 
 
 class Sessions:
