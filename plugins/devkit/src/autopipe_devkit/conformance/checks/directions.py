@@ -177,6 +177,8 @@ def latents(subject: Subject) -> None:
         return
     own = _first_asked(draws.denoising(draws.base)[0], given)
     for number, start in starts.items():
+        if not own[number].std():
+            continue  # A call that starts from one value everywhere has no noise to scale.
         times = float(start.std() / given.double().std() / own[number].std())
         assert 1 / SCALED < times < SCALED, (
             f"{draws.where} scales the latents that it is given, and not its own noise, or the "
