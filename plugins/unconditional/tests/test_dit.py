@@ -122,7 +122,7 @@ def test_names_are_kept_and_the_first_checkpoints_open(pipe: Any, tmp_path: Path
     again: Any = DiffusionPipeline.from_pretrained(tmp_path)
     assert isinstance(again, DiTPipeline)
     assert again.labels == pipe.labels
-    told = parts(Checkpoint.open(tmp_path), default_registry())
+    told = parts(Checkpoint.open(tmp_path, {}), default_registry())
     assert [one.problem for one in told] == [None] * 3
     assert again.index()["transformer"][1] == "DiTTransformer2DModel"
 
