@@ -157,7 +157,7 @@ def _distance(one: list[Tensor], other: list[Tensor]) -> float:
 def latents(subject: Subject) -> None:
     """Denoising starts from the given `latents`, whatever the seed.
 
-    For tasks without an image, they are scaled like the noise that a call draws itself.
+    For tasks without an image, they are scaled like the noise that a call draws itself, if any.
     """
     if not _known(subject, "num_inference_steps"):
         return
