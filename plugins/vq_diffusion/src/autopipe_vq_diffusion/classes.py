@@ -16,7 +16,7 @@ def truncate(log_probabilities: Tensor, rate: float) -> Tensor:
     """Return log probabilities (B, classes, pixels), minus infinity for unlikely classes.
 
     Of each pixel the likeliest classes are kept, up to the one with which their sum reaches `rate`
-    (Tang et al. 2022, arXiv:2205.16007, section 3.2).
+    (truncation sampling; Gu et al. 2022, arXiv:2111.14822).
     """
     ordered, order = log_probabilities.sort(dim=1, descending=True)
     is_below = ordered.exp().cumsum(dim=1) < rate

@@ -16,7 +16,7 @@ from autopipe_components.networks.limits import LIMITS, WIDTH
 
 
 class LearnedClassifierFreeSamplingEmbeddings(ModelMixin):
-    """The learned embeddings of no text (Tang et al. 2022, arXiv:2205.16007, section 3.1).
+    """The learned embeddings of no text (Tang et al. 2022, arXiv:2205.16007).
 
     Args:
         learnable: whether there are any; if not, the empty text is encoded in their place.

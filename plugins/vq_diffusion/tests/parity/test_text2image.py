@@ -64,8 +64,8 @@ def test_kinds_of_errors(build: Callable[..., Any], reference: Callable[[Any], A
 
 
 @pytest.mark.parametrize("norm_type", ["ada_norm", "layer_norm"])
-def test_weights_of_the_published_config(norm_type: str) -> None:
-    """The sizes of the checkpoint of the paper's authors."""
+def test_weights_of_a_large_config(norm_type: str) -> None:
+    """With either name of the normalisation, keys, shapes and config are the same."""
     import diffusers
 
     config = {
