@@ -48,6 +48,7 @@ SCHEDULERS = (
 MODULES = {
     "IFSafetyChecker": "diffusers.pipelines.deepfloyd_if",
     "IFWatermarker": "diffusers.pipelines.deepfloyd_if",
+    "LearnedClassifierFreeSamplingEmbeddings": "diffusers.pipelines.deprecated.vq_diffusion",
     "LDMBertModel": "diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion",
     "UnCLIPTextProjModel": "diffusers.pipelines.deprecated.unclip.text_proj",
     "PaellaVQModel": "diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model",

@@ -58,19 +58,27 @@ class Component:
     """A class that a checkpoint may name, identified by its index entry `[library, name]`.
 
     A component of the library `"transformers"` replaces that class in checkpoints of the plugin's
-    own lines only.
+    own lines only, and has no public name. With `only_own_lines` this holds for other libraries
+    too, such as for a name that several families use for classes of their own.
 
     Attributes:
         name: the class name in the index entry.
         target: where the class is defined.
         library: the library in the index entry.
         kind: `"model"`, `"scheduler"` or `"other"`.
+        only_own_lines: whether it counts for checkpoints of the plugin's own lines only.
     """
 
     name: str
     target: str
     library: str = "diffusers"
     kind: Literal["model", "scheduler", "other"] = "model"
+    only_own_lines: bool = False
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it counts for checkpoints of all lines, and its name can be imported."""
+        return not self.only_own_lines and self.library != "transformers"
 
 
 @dataclass(frozen=True)

@@ -218,6 +218,30 @@ def test_a_claim_of_a_class_of_transformers_counts_for_the_own_lines_alone() -> 
     assert "Qwen3Model" not in table.names()
 
 
+def test_a_claim_for_the_own_lines_alone_disputes_no_name_of_others() -> None:
+    """Three families have a class of one name; that of the third is for all checkpoints."""
+    private, other, public = (
+        Family(
+            m,
+            pipelines=(Pipeline(f"P{m}", f"{m}:P", "inpaint", f"line_{m}"),),
+            components=(Component("Net", f"{m}:Net", only_own_lines=m != "c"),),
+        )
+        for m in "abc"
+    )
+    table = of(dist_a=private, dist_b=other)
+    assert table.problems == ()
+    assert table.component("diffusers", "Net") is None
+    assert "Net" not in table.names()
+    table = of(dist_a=private, dist_b=other, dist_c=public)
+    assert table.problems == ()
+    for pipeline in table.tasks[Task.INPAINT]:
+        component = table.component("diffusers", "Net", pipeline)
+        assert component is not None
+        assert component.target == f"{pipeline.name[-1]}:Net"
+    assert table.component("diffusers", "Net") == public.components[0]
+    assert table.target("Net") == "c:Net"
+
+
 def test_the_own_claim_of_a_family_counts_in_its_checkpoints_where_two_differ() -> None:
     one, two = (
         Family(

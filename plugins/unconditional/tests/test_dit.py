@@ -11,7 +11,10 @@ import torch
 
 import autopipe
 from autopipe import DiffusionPipeline, DiTPipeline
+from autopipe.checkpoint.checkpoint import Checkpoint
+from autopipe.cli.checkpoint import parts
 from autopipe.errors import ArgumentError, AutopipeError, ConfigError
+from autopipe.registry import default_registry
 
 from .small import NAMES
 
@@ -119,6 +122,8 @@ def test_names_are_kept_and_the_first_checkpoints_open(pipe: Any, tmp_path: Path
     again: Any = DiffusionPipeline.from_pretrained(tmp_path)
     assert isinstance(again, DiTPipeline)
     assert again.labels == pipe.labels
+    told = parts(Checkpoint.open(tmp_path, {}), default_registry())
+    assert [one.problem for one in told] == [None] * 3
     assert again.index()["transformer"][1] == "DiTTransformer2DModel"
 
 

@@ -126,7 +126,7 @@ def _part(
 ) -> Part:
     source = checkpoint.source
     names = source.files(name)
-    known = registry.component(*pair)
+    known = registry.component(*pair, registry.pipeline(checkpoint.index.class_name))
     # Only networks have a config.json; configs of other components have other names.
     has_weights = "config.json" in names or bool(candidates(names, STEMS))
     files = plan_component(source, (name,), stems=STEMS if has_weights else (), variant="auto")

@@ -75,7 +75,7 @@ def claims(installed: Installed) -> Iterator[Claim]:
             cell = pipeline.line, pipeline.conditions, str(served)
             yield claim("cell", cell, (pipeline.name, pipeline.target), pipeline)
     for component in manifest.components:
-        if component.library != "transformers":
+        if component.is_public:
             pair = component.library, component.name
             yield claim("component", pair, (component.target, component.kind), component)
         for line in manifest.own_lines:
@@ -91,7 +91,7 @@ def claims(installed: Installed) -> Iterator[Claim]:
         yield claim(f"{method.of} method", method.name, method, method)
     for module in manifest.modules:
         yield claim("module", module.name, module, module)
-    public = [c for c in manifest.components if c.library != "transformers"]
+    public = [c for c in manifest.components if c.is_public]
     entries: tuple[Pipeline | Component | Export, ...]
     entries = (*manifest.pipelines, *public, *manifest.exports)
     for entry in entries:

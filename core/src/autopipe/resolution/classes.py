@@ -43,8 +43,8 @@ class Classes:
         """Return the component that the index entry `[library, class_name]` names, or None.
 
         Args:
-            pipeline: the checkpoint's pipeline. Claims of plugins of its line come first; only
-                such a claim may replace a class of transformers.
+            pipeline: the checkpoint's pipeline. Claims of plugins of its line come first; those
+                that are not public count only there.
         """
         if pipeline is not None:
             stored = self._pipelines.get(pipeline.name)

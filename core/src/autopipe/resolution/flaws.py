@@ -149,7 +149,7 @@ def _fits(owner: str, field: str, value: Any) -> bool:
         return _all(value, str) and bool(value or field != "keys")
     if field == "option":
         return isinstance(value, str) and bool(_OPTION.fullmatch(value))
-    if field == "flag":
+    if field in ("flag", "only_own_lines"):
         return isinstance(value, bool)
     if field == "of":
         return value in ("pipeline", "network")

@@ -44,6 +44,15 @@ def test_a_feed_forward_layer_applies_the_activation_that_its_config_names(
     torch.testing.assert_close(layer(x), expected, rtol=0, atol=0)
 
 
+def test_the_approximate_geglu_has_no_gate() -> None:
+    layer = FeedForward(3, activation_fn="geglu-approximate")
+    x = torch.randn(2, 3)
+    widen, _, narrow = layer.net
+    hidden = widen.proj(x)
+    assert hidden.shape == (2, 12)
+    torch.testing.assert_close(layer(x), narrow(hidden * torch.sigmoid(1.702 * hidden)))
+
+
 def test_an_activation_that_feed_forward_layers_lack_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"activation_fn is 'gelu-aproximate'.*Did you mean"):
         FeedForward(3, activation_fn="gelu-aproximate")

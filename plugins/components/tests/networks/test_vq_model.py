@@ -132,8 +132,9 @@ def test_latents_scale_and_shift_after_normalisation() -> None:
 
 
 @torch.no_grad()
-def test_indices_into_the_codebook_are_decoded() -> None:
-    model = make(lookup_from_codebook=True)
+@pytest.mark.parametrize("lookup_from_codebook", [True, False])
+def test_indices_into_the_codebook_are_decoded(lookup_from_codebook: bool) -> None:
+    model = make(lookup_from_codebook=lookup_from_codebook)
     latents = draw(2, 4, 3, 5)
     _, _, indices = model.quantize(latents)
     found = model.decode(indices, force_not_quantize=True, shape=(2, 3, 5, 4))

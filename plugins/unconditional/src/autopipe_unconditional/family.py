@@ -92,8 +92,6 @@ _PIPELINES = {
 """The pipelines of the task: the module of each, which is also its line."""
 
 _NETWORKS = {
-    # As the first checkpoints of DiT name it; they are saved by the name that follows.
-    "Transformer2DModel": "dit_transformer:DiTTransformer2DModel",
     "DiTTransformer2DModel": "dit_transformer:DiTTransformer2DModel",
     "UNet1DModel": "unet_1d:UNet1DModel",
 }
@@ -128,6 +126,13 @@ def autopipe_family() -> Family:
             ),
         ),
         components=(
+            # As the first checkpoints of DiT name it, and other families other classes; they are
+            # saved by the name that follows.
+            Component(
+                "Transformer2DModel",
+                f"{package}.networks.{_NETWORKS['DiTTransformer2DModel']}",
+                only_own_lines=True,
+            ),
             *(
                 Component(name, f"{package}.networks.{target}")
                 for name, target in _NETWORKS.items()

@@ -11,16 +11,11 @@ from torch import Tensor
 from autopipe.errors import ConfigError, nearest
 from autopipe.wording import shown
 
-from ..networks.activations import Activation
-
-
-def quick_gelu(x: Tensor) -> Tensor:
-    """An approximation of GELU by a sigmoid (Hendrycks and Gimpel, arXiv 1606.08415)."""
-    return x * torch.sigmoid(1.702 * x)
+from ..networks.activations import Activation, quick_gelu
 
 
 def gelu_new(x: Tensor) -> Tensor:
-    """An approximation of GELU by a hyperbolic tangent, from the same paper."""
+    """An approximation of GELU by a hyperbolic tangent (Hendrycks and Gimpel, arXiv 1606.08415)."""
     inner = math.sqrt(2.0 / math.pi) * (x + 0.044715 * torch.pow(x, 3.0))
     return 0.5 * x * (1.0 + torch.tanh(inner))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -11,6 +12,12 @@ from autopipe.errors import ConfigError, nearest
 from autopipe.wording import shown
 
 Activation = Callable[[Tensor], Tensor]
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """An approximation of GELU by a sigmoid (Hendrycks and Gimpel, arXiv 1606.08415)."""
+    return x * torch.sigmoid(1.702 * x)
+
 
 _ACTIVATIONS: dict[str, Activation] = {
     "silu": F.silu,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from autopipe.errors import ConfigError, nearest
 from autopipe.wording import shown
 
-from .activations import Activation
+from .activations import Activation, quick_gelu
 from .attention import Attention, to_pixels, to_tokens
 from .checkpointing import Checkpointed
 from .conditioning import Conditioning
@@ -63,6 +63,8 @@ class Activated(nn.Module):
 _ACTIVATIONS: Mapping[str, Activation] = {
     "gelu": F.gelu,
     "gelu-approximate": partial(F.gelu, approximate="tanh"),
+    # Not gated, in spite of its name.
+    "geglu-approximate": quick_gelu,
 }
 
 
@@ -70,7 +72,8 @@ class FeedForward(nn.Module):
     """A perceptron whose hidden layer is four times as wide.
 
     Args:
-        activation_fn: "geglu" for a gated hidden layer; "gelu" or "gelu-approximate".
+        activation_fn: "geglu" for a gated hidden layer; "gelu", "gelu-approximate" or
+            "geglu-approximate".
 
     Raises:
         ConfigError: if there is no such activation function.

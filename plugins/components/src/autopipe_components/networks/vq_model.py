@@ -73,7 +73,7 @@ class VQModel(Attentive, ModelMixin):
     """Encodes images into latents from a codebook, `2 ** (levels - 1)` times smaller.
 
     With `norm_type="spatial"` the latents also modulate the normalisation of the decoder. With
-    `lookup_from_codebook` it decodes indices into the codebook as well as latents.
+    `lookup_from_codebook`, what it decodes without quantising are indices into the codebook.
     `sample_size`, `scaling_factor` and `force_upcast` are for callers only.
 
     "Taming Transformers for High-Resolution Image Synthesis" (Esser et al., 2021); "MoVQ:
@@ -172,8 +172,8 @@ class VQModel(Attentive, ModelMixin):
         """Return images (B, out_channels, H, W), decoded from latents, and the commitment loss.
 
         Args:
-            h: the latents, (B, vq_embed_dim, h, w); or, for a model with `lookup_from_codebook`
-                and together with `force_not_quantize` and `shape`, integer indices of vectors.
+            h: the latents, (B, vq_embed_dim, h, w); or, together with `force_not_quantize` and
+                `shape`, integer indices of vectors.
             force_not_quantize: decode the latents without quantising them; the loss is then zero.
             return_dict: if False, return the tuple `(sample, commit_loss)`.
             shape: (B, h, w, vq_embed_dim) of the latents that the indices represent.
@@ -181,10 +181,11 @@ class VQModel(Attentive, ModelMixin):
         Raises:
             ArgumentError: if `h` has another shape, or `shape` is missing for indices.
         """
-        if force_not_quantize and self.config.lookup_from_codebook:
+        are_indices = isinstance(h, Tensor) and h.dtype == torch.int64
+        if force_not_quantize and (are_indices or self.config.lookup_from_codebook):
             if shape is None:
                 raise ArgumentError(
-                    "this model decodes indices into its codebook: pass shape, (B, h, w, "
+                    "these are indices into the codebook: pass shape, (B, h, w, "
                     f"{self.quantize.embedding.embedding_dim}), with them"
                 )
             latents = self.quantize.get_codebook_entry(h, shape)

@@ -96,6 +96,10 @@ class VQDiffusionScheduler(SchedulerMixin):
         self.timesteps = placed(self, schedule, device)
         self.num_inference_steps = num_inference_steps
 
+    def scale_model_input(self, sample: Tensor, timestep: Timestep | None = None) -> Tensor:
+        """Return `sample`: classes are not scaled."""
+        return sample
+
     def step(
         self,
         model_output: Tensor,

@@ -60,8 +60,12 @@ def latents(subject: Subject, pipe: DiffusionPipeline) -> torch.Tensor | None:
 
 
 def random_like(like: torch.Tensor, seed: int) -> torch.Tensor:
-    """Return random latents in the shape of `like`."""
-    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed))
+    """Return random latents in the shape of `like`; for whole numbers, in its range."""
+    generator = torch.Generator().manual_seed(seed)
+    if like.is_floating_point():
+        return torch.randn(like.shape, generator=generator)
+    least, most = int(like.min()), int(like.max())
+    return torch.randint(least, most + 1, like.shape, generator=generator).to(like.dtype)
 
 
 def takes_latents(subject: Subject, pipe: DiffusionPipeline, made: torch.Tensor) -> bool:

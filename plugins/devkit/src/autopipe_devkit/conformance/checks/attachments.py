@@ -32,7 +32,10 @@ class _Weaker(Attachment):
 
 class _Shifting(Attachment):
     def after_step(self, run: Any, strength: float) -> Any:
-        return lambda step, timestep, latents: latents + 0.5
+        return lambda step, timestep, latents: (
+            # Whole numbers, such as indices, may have a range of their own.
+            latents + 0.5 if latents.is_floating_point() else latents.flip(-1)
+        )
 
 
 class _Other(Attachment):

@@ -157,7 +157,7 @@ def _distance(one: list[Tensor], other: list[Tensor]) -> float:
 def latents(subject: Subject) -> None:
     """Denoising starts from the given `latents`, whatever the seed.
 
-    For tasks without an image, they are scaled like the noise that a call draws itself.
+    For tasks without an image, they are scaled like the noise that a call draws itself, if any.
     """
     if not _known(subject, "num_inference_steps"):
         return
@@ -177,6 +177,8 @@ def latents(subject: Subject) -> None:
         return
     own = _first_asked(draws.denoising(draws.base)[0], given)
     for number, start in starts.items():
+        if not own[number].std():
+            continue  # A call that starts from one value everywhere has no noise to scale.
         times = float(start.std() / given.double().std() / own[number].std())
         assert 1 / SCALED < times < SCALED, (
             f"{draws.where} scales the latents that it is given, and not its own noise, or the "

@@ -73,8 +73,7 @@ def targets(family: Manifest) -> None:
     """Every target can be imported, is of the declared kind, and is public under its name."""
     entries: tuple[Pipeline | Component | Export, ...]
     pipelines = list(usable(family))
-    # A component that replaces a class of transformers has no public name.
-    public = [c for c in family.components if c.library != "transformers"]
+    public = [c for c in family.components if c.is_public]
     entries = (*pipelines, *public, *family.exports)
     for entry in entries:
         found = load_target(entry.target)
