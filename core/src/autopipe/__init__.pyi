@@ -204,7 +204,6 @@ from autopipe_unconditional.dit import DiTPipeline as _DiTPipeline
 from autopipe_unconditional.karras_ve import KarrasVePipeline as _KarrasVePipeline
 from autopipe_unconditional.ldm import LDMPipeline as _LDMPipeline
 from autopipe_unconditional.networks.dit_transformer import DiTTransformer2DModel as _DiTTransformer2DModel
-from autopipe_unconditional.networks.dit_transformer import DiTTransformer2DModel as _Transformer2DModel
 from autopipe_unconditional.networks.unet_1d import UNet1DModel as _UNet1DModel
 from autopipe_unconditional.pndm import PNDMPipeline as _PNDMPipeline
 from autopipe_unconditional.repaint import RePaintPipeline as _RePaintPipeline
@@ -215,6 +214,9 @@ from autopipe_unconditional.score_sde_ve import ScoreSdeVePipeline as _ScoreSdeV
 from autopipe_upscale.latent_diffusion import LDMSuperResolutionPipeline as _LDMSuperResolutionPipeline
 from autopipe_upscale.latents import StableDiffusionLatentUpscalePipeline as _StableDiffusionLatentUpscalePipeline
 from autopipe_upscale.stable_diffusion import StableDiffusionUpscalePipeline as _StableDiffusionUpscalePipeline
+from autopipe_vq_diffusion.learned_embeddings import LearnedClassifierFreeSamplingEmbeddings as _LearnedClassifierFreeSamplingEmbeddings
+from autopipe_vq_diffusion.text2image import VQDiffusionPipeline as _VQDiffusionPipeline
+from autopipe_vq_diffusion.transformer import Transformer2DModel as _Transformer2DModel
 from autopipe_wuerstchen.combined import WuerstchenCombinedPipeline as _WuerstchenCombinedPipeline
 from autopipe_wuerstchen.decoder import WuerstchenDecoderPipeline as _WuerstchenDecoderPipeline
 from autopipe_wuerstchen.networks.diffnext import WuerstchenDiffNeXt as _WuerstchenDiffNeXt
@@ -322,6 +324,7 @@ LDMPipeline: _TypeAlias = _LDMPipeline
 LDMSuperResolutionPipeline: _TypeAlias = _LDMSuperResolutionPipeline
 LDMTextToImagePipeline: _TypeAlias = _LDMTextToImagePipeline
 LMSDiscreteScheduler: _TypeAlias = _LMSDiscreteScheduler
+LearnedClassifierFreeSamplingEmbeddings: _TypeAlias = _LearnedClassifierFreeSamplingEmbeddings
 MultiAdapter: _TypeAlias = _MultiAdapter
 MultiControlNetModel: _TypeAlias = _MultiControlNetModel
 MultilingualCLIP: _TypeAlias = _MultilingualCLIP
@@ -393,6 +396,7 @@ UnCLIPPipeline: _TypeAlias = _UnCLIPPipeline
 UnCLIPScheduler: _TypeAlias = _UnCLIPScheduler
 UnCLIPTextProjModel: _TypeAlias = _UnCLIPTextProjModel
 UniPCMultistepScheduler: _TypeAlias = _UniPCMultistepScheduler
+VQDiffusionPipeline: _TypeAlias = _VQDiffusionPipeline
 VQDiffusionScheduler: _TypeAlias = _VQDiffusionScheduler
 VQModel: _TypeAlias = _VQModel
 VaeImageProcessor = _VaeImageProcessor
