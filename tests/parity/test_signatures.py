@@ -27,6 +27,15 @@ SCRIPTED = (
 )  # fmt: skip
 """What programs with a loop of their own call, in the classes that have it in diffusers."""
 
+OTHERS_BY_KEYWORD = {"Transformer2DModel"}
+"""Classes of theirs with several forms, of which ours has one, and its arguments."""
+
+OWN_ARGUMENTS = {("StableUnCLIPPipeline", "prepare_latents")}
+"""Methods whose arguments are those of the house, since the steps of a call give them."""
+
+ORDER_OF_CALLS = {"StableDiffusionDepth2ImgPipeline", "StableUnCLIPPipeline"}
+"""Pipelines whose order of offloading leaves out a network in diffusers, or isn't that of calls."""
+
 OTHER_ORDER = {"prepare_latents": ["add_noise"]}
 """What programs give by keyword: in one family of theirs it comes before the last two."""
 
@@ -83,6 +92,9 @@ def test_names_order_and_defaults(name: str, method: str) -> None:
     ours = by_position(getattr(getattr(autopipe, name), method))
     theirs = by_position(getattr(getattr(diffusers, name), method))
     required = inspect.Parameter.empty
+    if name in OTHERS_BY_KEYWORD:
+        assert required not in [ours[one] for one in in_common(ours, theirs)][2:]
+        return
     if has_add_ons(name):
         assert in_common(ours, theirs) == in_common(theirs, ours)
         absent = OF_PAG_INPAINTING if name == "StableDiffusionPAGInpaintPipeline" else set()
@@ -96,7 +108,10 @@ def test_names_order_and_defaults(name: str, method: str) -> None:
     assert required not in list(ours.values())[len(theirs) :]
 
 
-@pytest.mark.parametrize(("name", "method"), shared(PIPELINES, SCRIPTED))
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [one for one in shared(PIPELINES, SCRIPTED) if one.values not in OWN_ARGUMENTS],
+)
 def test_methods_that_programs_call(name: str, method: str) -> None:
     ours, theirs = (getattr(getattr(one, name), method) for one in (autopipe, diffusers))
     known = inspect.signature(ours).parameters
@@ -117,8 +132,11 @@ def test_declarations_of_pipelines(name: str) -> None:
     # The image encoder is of IP-Adapters, which are not run; not all of theirs place it.
     if theirs.model_cpu_offload_seq is not None:  # What ONNX Runtime runs is not offloaded.
         order = [cls.model_cpu_offload_seq.replace("image_encoder->", "") for cls in (ours, theirs)]
+        if name in ORDER_OF_CALLS:
+            order = [sorted({*order[1].split("->")} & {*one.split("->")}) for one in order]
         assert order[0] == order[1]
-    assert set(ours._exclude_from_cpu_offload) == set(theirs._exclude_from_cpu_offload)
+    excluded, theirs_excluded = (set(one._exclude_from_cpu_offload) for one in (ours, theirs))
+    assert excluded == theirs_excluded or (name in ORDER_OF_CALLS and excluded < theirs_excluded)
     # One of theirs, only, can't do without a watermarker.
     assert set(ours._optional_components) - set(theirs._optional_components) <= {"watermarker"}
     assert set(theirs._optional_components) <= set(ours._optional_components)

@@ -84,7 +84,7 @@ class RobertaSeriesModelWithTransformation(XLMRobertaBase):
             ArgumentError: as by `XLMRobertaModel`.
         """
         early = self.config.has_pre_transformation
-        wants_states = self._wants_states(output_hidden_states, output_attentions)
+        wants_states = self.wants_states(output_hidden_states, output_attentions)
         found = self.roberta(
             input_ids,
             attention_mask,

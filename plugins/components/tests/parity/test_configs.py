@@ -39,11 +39,15 @@ def every_scheduler() -> list[type]:
 
 
 SCHEDULERS = every_scheduler()
-CLASSES = [*SCHEDULERS, AutoencoderKL, PriorTransformer, UNet2DConditionModel, UNet2DModel, VQModel]
+NEEDING = [cls for cls in SCHEDULERS if cls.__name__ == "VQDiffusionScheduler"]
+"""Those without defaults for all entries; what they draw is compared in their own tests."""
+
+NETWORKS = [AutoencoderKL, PriorTransformer, UNet2DConditionModel, UNet2DModel, VQModel]
+CLASSES = [*(cls for cls in SCHEDULERS if cls not in NEEDING), *NETWORKS]
 
 
 def test_all_schedulers_are_looked_at() -> None:
-    assert len(SCHEDULERS) == 16
+    assert len(SCHEDULERS) == 26
 
 
 @pytest.mark.parametrize("cls", CLASSES)

@@ -175,7 +175,7 @@ class LDMBertModel(Encoder):
         Raises:
             ArgumentError: if the tokens are absent or too many, or attention weights are asked for.
         """
-        wants_states = self._wants_states(output_hidden_states, output_attentions)
+        wants_states = self.wants_states(output_hidden_states, output_attentions)
         most = self.config.max_position_embeddings
         if input_ids is None or input_ids.shape[-1] > most:
             given = "none" if input_ids is None else input_ids.shape[-1]

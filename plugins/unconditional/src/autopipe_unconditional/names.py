@@ -51,7 +51,7 @@ def numbers_of(labels: Any, names: Mapping[str, int]) -> Any:
     if labels not in names:
         known = f"known are {listed(names, 10)}" if names else "this checkpoint names none"
         raise ArgumentError(
-            f"class_labels names {shown(labels)}, which is no class; {known}."
+            f"class_labels names {shown(labels)}, which is not a class; {known}."
             f"{nearest(labels, names)}"
         )
     return names[labels]

@@ -168,6 +168,32 @@ class StableDiffusionLatentUpscalePipeline(Enlarging, LatentBesideImage[Result])
                     f"returns them"
                 )
 
+    def _encode_prompt(
+        self,
+        prompt: Prompt | None,
+        device: torch.device | str | None,
+        do_classifier_free_guidance: bool,
+        negative_prompt: Prompt | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        pooled_prompt_embeds: Tensor | None = None,
+        negative_pooled_prompt_embeds: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return `encode_prompt` as two tensors; with guidance, the negative halves come first."""
+        embeds, negative, pooled, negative_pooled = self.encode_prompt(
+            prompt,
+            device,
+            do_classifier_free_guidance,
+            negative_prompt,
+            prompt_embeds,
+            negative_prompt_embeds,
+            pooled_prompt_embeds,
+            negative_pooled_prompt_embeds,
+        )
+        if negative is None or negative_pooled is None:
+            return embeds, pooled
+        return join_halves(embeds, negative), join_halves(pooled, negative_pooled)
+
     def check_conditioning(self) -> None:
         guided = self.do_classifier_free_guidance
         check_halves(self.call, self.text_encoder, self.tokenizer, guided=guided)

@@ -158,7 +158,10 @@ class VQDiffusionPipeline(GuidedPipeline, Text2Image):
         )
 
         # 2. Encode the prompt, and start with masks
-        tensors: Tensors = {"prompt_embeds": in_dtype_of(self.transformer, self._encoded())}
+        encoded = self._encode_prompt(
+            self.call.prompt, self.call.num_images_per_prompt, self.do_classifier_free_guidance
+        )
+        tensors: Tensors = {"prompt_embeds": in_dtype_of(self.transformer, encoded)}
         start = torch.full((rows, down * right), self._mask)
         start = start if call.latents is None else call.latents
         tensors["latents"] = start.to(self._execution_device)
@@ -261,9 +264,11 @@ class VQDiffusionPipeline(GuidedPipeline, Text2Image):
             )
         return size[0] // factor, size[1] // factor
 
-    def _encoded(self) -> Tensor:
-        """Return the embeddings of the prompts (B, K, D); under guidance with the negative half."""
-        prompt, guided = self.call.prompt, self.do_classifier_free_guidance
+    def _encode_prompt(
+        self, prompt: Prompt, num_images_per_prompt: int, do_classifier_free_guidance: bool
+    ) -> Tensor:
+        """Return the embeddings of prompts (B, K, D); under guidance the negative half is first."""
+        guided = do_classifier_free_guidance
         learned = self.learned_classifier_free_sampling_embeddings
         embeds, negative = embed_prompts(
             # By way of `encoder`, so that add-ons for prompts act.
@@ -273,7 +278,7 @@ class VQDiffusionPipeline(GuidedPipeline, Text2Image):
             None,
             learned(batch_size_of(prompt, None)) if guided and learned.learnable else None,
             guided=guided,
-            num_images_per_prompt=self.call.num_images_per_prompt,
+            num_images_per_prompt=num_images_per_prompt,
             device=self._execution_device,
             dtype=self.text_encoder.dtype,
         )

@@ -155,7 +155,7 @@ class Encoder(Adapters, TokenEmbeddings, ModelMixin):
         """
         return twin_of(self)
 
-    def _wants_states(self, asked: bool | None, attentions: bool | None) -> bool:
+    def wants_states(self, asked: bool | None, attentions: bool | None) -> bool:
         """Return whether a call returns all hidden states.
 
         Raises:

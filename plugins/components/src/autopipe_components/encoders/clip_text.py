@@ -128,7 +128,7 @@ class CLIPTextModel(CLIPTextEncoder):
         Raises:
             ArgumentError: if the tokens are absent or too many, or attention weights are asked for.
         """
-        wants_states = self._wants_states(output_hidden_states, output_attentions)
+        wants_states = self.wants_states(output_hidden_states, output_attentions)
         if input_ids is None:
             raise ArgumentError("a text encoder needs input_ids, the tokens (B, N) of texts")
         ids = input_ids.view(-1, input_ids.shape[-1])
@@ -177,7 +177,7 @@ class CLIPTextModelWithProjection(CLIPTextEncoder):
         return_dict: bool | None = None,
     ) -> Any:
         """Return a `TextEmbedsOutput`, or its tuple; arguments as for `CLIPTextModel`."""
-        wants_states = self._wants_states(output_hidden_states, output_attentions)
+        wants_states = self.wants_states(output_hidden_states, output_attentions)
         found = self.text_model(
             input_ids, attention_mask, position_ids, output_hidden_states=wants_states
         )

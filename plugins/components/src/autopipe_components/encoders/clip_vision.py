@@ -145,7 +145,7 @@ class CLIPVisionModel(CLIPVisionEncoder):
             ArgumentError: if the images are absent or of another size, or attention weights are
                 asked for.
         """
-        wants_states = self._wants_states(output_hidden_states, output_attentions)
+        wants_states = self.wants_states(output_hidden_states, output_attentions)
         if pixel_values is None:
             raise ArgumentError("an image encoder needs pixel_values, the images (B, C, H, W)")
         states = self.embeddings(pixel_values, interpolate_pos_encoding)
@@ -177,7 +177,7 @@ class CLIPVisionModelWithProjection(CLIPVisionEncoder):
         return_dict: bool | None = None,
     ) -> Any:
         """Return an `ImageEmbedsOutput`, or its tuple; arguments as for `CLIPVisionModel`."""
-        wants_states = self._wants_states(output_hidden_states, output_attentions)
+        wants_states = self.wants_states(output_hidden_states, output_attentions)
         found = self.vision_model(
             pixel_values, interpolate_pos_encoding, output_hidden_states=wants_states
         )

@@ -148,7 +148,7 @@ class T5EncoderModel(Encoder):
             ArgumentError: if there are neither tokens nor embeddings, or both, or attention weights
                 are asked for.
         """
-        wants_states = self._wants_states(output_hidden_states, output_attentions)
+        wants_states = self.wants_states(output_hidden_states, output_attentions)
         if (input_ids is None) == (inputs_embeds is None):
             raise ArgumentError("a text encoder needs either input_ids or inputs_embeds")
         if inputs_embeds is None:

@@ -272,7 +272,7 @@ class XLMRobertaModel(XLMRobertaBase):
             ArgumentError: if there are neither tokens nor embeddings, or both, or too many tokens,
                 or attention weights are asked for.
         """
-        wants_states = self._wants_states(output_hidden_states, output_attentions)
+        wants_states = self.wants_states(output_hidden_states, output_attentions)
         if (input_ids is None) == (inputs_embeds is None):
             raise ArgumentError("a text encoder needs either input_ids or inputs_embeds")
         states = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)

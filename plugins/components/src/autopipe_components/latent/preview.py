@@ -73,7 +73,7 @@ class Previewing:
             )
         else:
             pixels = VaeCodec(vae).decode(without_noise(latents).to(latents.dtype))
-        # Further channels, such as a depth, are no colours.
+        # Further channels, such as a depth, aren't colours.
         colours = pixels[:, :3].float()
         shown: list[Image] = self.image_processor.postprocess(colours, output_type="pil")
         return shown
