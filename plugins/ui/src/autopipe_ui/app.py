@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -75,6 +76,8 @@ class _Guarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._hosts(scope, receive, send)
+        except ClientDisconnect:
+            pass  # The editor ends uploads that it no longer needs.
         except Refusal as refusal:
             answer = PlainTextResponse(f"{refusal}\n", refusal.status)
             await answer(scope, receive, send)
