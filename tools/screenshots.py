@@ -2,8 +2,8 @@
 
     python tools/screenshots.py [FOLDER]
 
-It serves the demo, draws in the page with Chromium, and writes `page-light.png`, `page-dark.png`
-and `page-phone.png` into the folder (default: docs/pictures).
+It serves the demo, draws in the page with Chromium, and writes `page-light.png`, `page-dark.png`,
+`page-phone.png` and `page-phone-dark.png` into the folder (default: docs/pictures).
 """
 
 from __future__ import annotations
@@ -90,13 +90,21 @@ def phone(tab: Tab, folder: Path) -> None:
     take(tab, folder / "page-phone.png")
 
 
+def phone_dark(tab: Tab, folder: Path) -> None:
+    """Inpainting on a small screen, before anything is drawn."""
+    tab.choose("inpaint")
+    tab.settle()
+    take(tab, folder / "page-phone-dark.png")
+
+
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs/pictures"
     folder.mkdir(parents=True, exist_ok=True)
     with site() as served, browser() as opened:
         chrome: Any = opened
         for draw, width, height, scheme in (
-            (light, 1440, 1000, "light"), (dark, 1440, 1250, "dark"), (phone, 360, 740, "light"),
+            (light, 1440, 1000, "light"), (dark, 1440, 1250, "dark"),
+            (phone, 360, 740, "light"), (phone_dark, 360, 740, "dark"),
         ):  # fmt: skip
             context = chrome.new_context(
                 viewport={"width": width, "height": height}, color_scheme=scheme
