@@ -91,9 +91,8 @@ def phone(tab: Tab, folder: Path) -> None:
 
 
 def phone_dark(tab: Tab, folder: Path) -> None:
-    """Inpainting on a small screen, before anything is drawn."""
-    tab.choose("inpaint")
-    tab.settle()
+    """Text to image on a small screen: the form."""
+    tab.write("prompt", "a red circle on a white background")
     take(tab, folder / "page-phone-dark.png")
 
 
