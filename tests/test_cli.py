@@ -10,13 +10,13 @@ from pathlib import Path
 import PIL.Image
 import PIL.ImageChops
 import pytest
+from support.demos import DEMOS, networks, tasks
 from support.records import settings_in
 
 from autopipe.checkpoint.address import demo_folder
 from autopipe.cli import main
 from autopipe.registry import default_registry
 
-DEMOS = [f"demo:{n}" for n, family in default_registry().families.items() if family.demo_opens]
 each_demo = pytest.mark.parametrize("demo", DEMOS)
 RED = "a red circle on a white background"
 
@@ -126,8 +126,9 @@ def test_what_cannot_be_done_is_said_in_a_line(line: list[str], words: str, caps
     assert not list(Path().glob("*.png"))
 
 
-@each_demo
-@pytest.mark.parametrize("task", [None, "text2image", "image2image", "inpaint"])
+@pytest.mark.parametrize(
+    ("task", "demo"), [(task, demo) for demo in DEMOS for task in (None, *tasks(demo))]
+)
 def test_resolve_names_class_family_and_reason(demo: str, task: str | None, capsys) -> None:
     line = ["resolve", demo, *(["--task", task] if task else [])]
     run(*line)
@@ -135,10 +136,31 @@ def test_resolve_names_class_family_and_reason(demo: str, task: str | None, caps
     assert max(map(len, text.splitlines())) <= 80
     run(*line, "--json")
     found = json.loads(capsys.readouterr().out)
-    assert found["task"] == (task or found["task"])
+    assert found["task"] in ([task] if task else tasks(demo))
     assert found["family"] in default_registry().families
     for value in (found["class"], found["family"], found["package"]):
         assert value in text
+
+
+def test_the_demo_that_draws_shapes_serves_these_tasks() -> None:
+    assert tasks("demo:stable_diffusion") == ["image2image", "inpaint", "text2image"]
+
+
+@pytest.mark.parametrize(
+    ("task", "demo"),
+    [
+        (task, demo)
+        for demo in DEMOS
+        for task in sorted({*map(str, default_registry().tasks)} - {*tasks(demo)})
+    ],
+)
+def test_resolve_refuses_a_task_that_the_checkpoint_does_not_serve(
+    demo: str, task: str, capsys
+) -> None:
+    run("resolve", demo, "--task", task, code=2)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f" for {task}." in printed.err
 
 
 @each_demo
@@ -149,7 +171,7 @@ def test_inspect_shows_every_component(demo: str, capsys) -> None:
     run("inspect", demo, "--json")
     found = json.loads(capsys.readouterr().out)
     weights = [c for c in found["components"] if c["parameters"]]
-    assert {"unet", "vae", "text_encoder"} <= {c["name"] for c in weights}
+    assert {c["name"] for c in weights} == networks(demo) >= {"unet"}
     for component in found["components"]:
         assert component["name"] in text
     for component in weights:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from support.demos import DEMOS, components, networks
 
 from autopipe.checkpoint.checkpoint import Checkpoint
 from autopipe.checkpoint.outline import outline
@@ -15,8 +16,6 @@ from autopipe.registry import default_registry
 from autopipe_requests.completing import Completion
 from autopipe_requests.options import given_in, spelled
 from autopipe_requests.rehearsal import check_call
-
-DEMOS = [f"demo:{n}" for n, f in default_registry().families.items() if f.demo_opens]
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +38,10 @@ def rehearsed(*line: str) -> None:
 def test_the_outline_has_every_network_and_no_weights(demo: str) -> None:
     pipe = outline(Checkpoint.open(demo, {}).plan(DiffusionPipeline))
     assert pipe.device.type == "meta"
-    assert all(pipe.components[name] is not None for name in ("unet", "vae", "tokenizer"))
+    assert {name for name, one in pipe.components.items() if one is not None} == components(demo)
+    assert networks(demo) >= {"unet"}
+    for name in networks(demo):
+        assert {p.device.type for p in pipe.components[name].parameters()} == {"meta"}
 
 
 def test_a_call_that_can_be_made_passes_without_a_word(caplog, recwarn) -> None:
