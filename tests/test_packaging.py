@@ -8,6 +8,7 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from importlib_metadata import entry_points
@@ -16,7 +17,6 @@ from packaging.version import Version
 import autopipe
 from autopipe.registry import default_registry
 from autopipe.resolution.flaws import EARLIER
-from autopipe_components.claims import LIGHT
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -146,13 +146,21 @@ def test_no_plugin_has_a_problem() -> None:
     assert default_registry().problems == ()
 
 
-TARGETS = [
-    pytest.param(entry.name, entry.target, id=f"{family.name}:{entry.name}")
-    for family in default_registry().families.values()
-    for entry in (*family.pipelines, *family.components, *family.exports)
-]
-PUBLIC = [one for one in TARGETS if one.values[0] not in {light.name for light in LIGHT}]
-"""Those that don't stand in place of a class of transformers, which has no name in `autopipe`."""
+def _targets(are_public: bool) -> list[Any]:
+    """Return the name and target of every entry that has a public name, or of the others.
+
+    The others count for checkpoints of their plugin's own lines alone.
+    """
+    return [
+        pytest.param(entry.name, entry.target, id=f"{family.name}:{entry.name}")
+        for family in default_registry().families.values()
+        for entry in (*family.pipelines, *family.components, *family.exports)
+        if getattr(entry, "is_public", True) is are_public
+    ]
+
+
+PUBLIC = _targets(are_public=True)
+HIDDEN = _targets(are_public=False)
 
 
 def defined_names(module: str) -> set[str]:
@@ -172,7 +180,7 @@ def defined_names(module: str) -> set[str]:
     return named | assigned
 
 
-@pytest.mark.parametrize(("name", "target"), TARGETS)
+@pytest.mark.parametrize(("name", "target"), [*PUBLIC, *HIDDEN])
 def test_every_target_is_defined_in_the_module_it_names(name: str, target: str) -> None:
     module, _, attribute = target.partition(":")
     names = defined_names(module)
@@ -186,6 +194,11 @@ def test_every_name_is_importable_from_autopipe(name: str, target: str) -> None:
     found = getattr(autopipe, name)
     assert f"{found.__module__}:{found.__qualname__}" == target
     assert name in dir(autopipe)
+
+
+@pytest.mark.parametrize(("name", "target"), HIDDEN)
+def test_what_counts_for_own_lines_alone_has_no_public_name(name: str, target: str) -> None:
+    assert default_registry().target(name) != target
 
 
 def test_the_families_demo_folders_are_in_their_packages() -> None:

@@ -89,7 +89,9 @@ def test_keys(serve: Callable[..., Any]) -> None:
         asyncio.run(run(server))
 
 
-@pytest.mark.parametrize("address", ["", "example.org", "file:///etc", "http://", "\0"])
+@pytest.mark.parametrize(
+    "address", ["", "example.org", "file:///etc", "http://", "\0", "\ud83d", "http://x/\udcff"]
+)
 def test_addresses_that_are_not_valid(address: str) -> None:
     with pytest.raises(ArgumentError, match="the address of a server"):
         Client(address)

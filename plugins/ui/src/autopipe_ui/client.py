@@ -65,7 +65,7 @@ class Client:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         try:
             url = httpx.URL(address.rstrip("/"))
-        except (httpx.InvalidURL, TypeError):
+        except (httpx.InvalidURL, TypeError, UnicodeError):  # The last for half a surrogate pair.
             url = httpx.URL("")
         if url.scheme not in ("http", "https") or not url.host:
             raise ArgumentError(
