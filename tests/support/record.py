@@ -2,7 +2,8 @@
 
 It follows `self.name` and `super().name` from `__call__` on, and functions that receive the record
 of arguments, as in `function(self.call)` and `Bundle.of(self.call)`. A dataclass with such an `of`
-reads all its fields that the call has, and `self.call.items()` reads all arguments.
+reads all its fields that the call has, and `self.call.items()` reads all arguments. A step may add
+arguments for those after it, as in `self.call = self.call.replace(name=value)`.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ class Reads:
     Attributes:
         needed: read as `call.name`, so that the call fails without them.
         wanted: read by `call.get("name")`, by a bundle, or by `call.items()`.
+        added: set by a step, so that the call need not take them.
     """
 
     needed: set[str] = field(default_factory=set)
     wanted: set[str] = field(default_factory=set)
+    added: set[str] = field(default_factory=set)
 
     @property
     def all(self) -> set[str]:
@@ -77,6 +80,10 @@ class _Function:
                 self._assign(one, given)
         elif isinstance(target, ast.Name) and self._is_record(value):
             self.records.add(target.id)
+        elif ast.unparse(target) == "self.call" and isinstance(value, ast.Call):
+            made = value.func
+            if isinstance(made, ast.Attribute) and made.attr == "replace":
+                self.found.added |= {one.arg for one in value.keywords if one.arg}
 
     def _is_record(self, node: ast.expr) -> bool:
         if isinstance(node, ast.Name):

@@ -125,7 +125,7 @@ class PaintByExamplePipeline(CheckedOutput[Result], LatentInpaint[Result]):
             height, width: in pixels, multiples of 8, to which the image is resized; by default its
                 own size.
             guidance_scale: how closely to follow the example; guidance is off at 1 and below.
-            negative_prompt: without effect; guidance leads away from a vector that was learned.
+            negative_prompt: ignored; guidance leads away from a vector that was learned.
             num_images_per_prompt: the number of results for each image or example. One of each
                 comes first, then the second of each, and so on.
 

@@ -118,13 +118,13 @@ class UnCLIPSteps(NoiseMethods, EncodesTexts):
         check_generators(call.generator, rows)
         small, large = self.sizes()
         channels = self._channels()
-        scale = self._of_decoder("guidance_scale", call.get("guidance_scale"))
+        scale = self._decoder_guidance_scale
         check_guidance(scale)
         decoder = Drawing(
             (rows, channels, *small),
-            self._of_decoder("num_inference_steps", call.get("num_inference_steps")),
+            _first_given(call.num_inference_steps, call.decoder_num_inference_steps),
             call.generator,
-            self._of_decoder("latents", call.get("latents")),
+            _first_given(call.latents, call.decoder_latents),
             scale,
             self.guided and scale != 1,
             call.callback_on_step_end,
@@ -147,11 +147,12 @@ class UnCLIPSteps(NoiseMethods, EncodesTexts):
     @property
     def guided(self) -> bool:
         """Whether a stage of the call is guided: then texts are encoded for both halves."""
-        return bool(self._of_decoder("guidance_scale", self.call.get("guidance_scale")) > 1)
+        return bool(self._decoder_guidance_scale > 1)
 
-    def _of_decoder(self, name: str, given: Any) -> Any:
-        """Return `given`, an argument of the task, or by default the decoder's own argument."""
-        return self.call[f"decoder_{name}"] if given is None else given
+    @property
+    def _decoder_guidance_scale(self) -> Any:
+        """The guidance scale of the decoder in the call."""
+        return _first_given(self.call.guidance_scale, self.call.decoder_guidance_scale)
 
     def check_drawing(self, name: str, drawing: Drawing, scheduler: Any) -> None:
         """Check the initial noise and the number of steps, whose argument is `name`.
@@ -234,6 +235,11 @@ class UnCLIPSteps(NoiseMethods, EncodesTexts):
         # 4. Convert it
         images = VaeImageProcessor().postprocess(pixels, self.call.output_type)
         return ImagePipelineOutput(images) if self.call.return_dict else (images,)
+
+
+def _first_given(given: Any, own: Any) -> Any:
+    """Return `given`, an argument of the task, or by default the decoder's own argument."""
+    return own if given is None else given
 
 
 def _sides(network: Any) -> Size:

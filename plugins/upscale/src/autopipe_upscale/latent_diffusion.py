@@ -84,6 +84,8 @@ class LDMSuperResolutionPipeline(BesidePicture[Result]):
     ) -> Result:
         """Enlarge `image`.
 
+        All other parameters are those of `StableDiffusionPipeline`.
+
         Args:
             image: the picture: PIL, rounded down to multiples of 32 pixels, or an array or tensor,
                 or a list. Tensors have values in [-1, 1], or in [0, 1] if none is negative.
@@ -94,8 +96,6 @@ class LDMSuperResolutionPipeline(BesidePicture[Result]):
             output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`.
             return_dict: if False, return a tuple.
             latents: the initial noise (B, C, h, w), of the size of the picture.
-            callback_on_step_end, callback_on_step_end_tensor_inputs, check_memory, adapters,
-                cancellation: as for `StableDiffusionPipeline`.
 
         Returns:
             `ImagePipelineOutput`, or a tuple of its value.

@@ -152,21 +152,16 @@ class StableDiffusionLatentUpscalePipeline(Enlarging, LatentBesideImage[Result])
 
     def check_prompts(self) -> int:
         call = self.call
-        self.check_given_prompts(call)
-        return check_texts(call, self.unet.config)
+        count = check_texts(call, self.unet.config)
+        _check_pooled("", call.prompt_embeds, call.pooled_prompt_embeds)
+        _check_pooled("negative_", call.negative_prompt_embeds, call.negative_pooled_prompt_embeds)
+        return count
 
     def check_given_prompts(self, given: Mapping[str, Any]) -> None:
         super().check_given_prompts(given)
         for kind in ("", "negative_"):
             embeds, pooled = (given.get(f"{kind}{one}prompt_embeds") for one in ("", "pooled_"))
-            if embeds is None:
-                continue
-            if not isinstance(pooled, Tensor) or pooled.shape != (len(embeds), embeds.shape[-1]):
-                raise ArgumentError(
-                    f"{kind}prompt_embeds are given and need {kind}pooled_prompt_embeds, a tensor "
-                    f"of shape {(len(embeds), embeds.shape[-1])}; give both as encode_prompt "
-                    f"returns them"
-                )
+            _check_pooled(kind, embeds, pooled)
 
     def _encode_prompt(
         self,
@@ -278,12 +273,15 @@ class StableDiffusionLatentUpscalePipeline(Enlarging, LatentBesideImage[Result])
 
     def encode_conditioning(self, height: int, width: int) -> Tensors:
         call, guided = self.call, self.do_classifier_free_guidance
-        given = (
-            *("prompt_embeds", "negative_prompt_embeds"),
-            *("pooled_prompt_embeds", "negative_pooled_prompt_embeds"),
-        )
         embeds, negative, pooled, pooled_negative = self.encode_prompt(
-            call.prompt, None, guided, call.negative_prompt, **{name: call[name] for name in given}
+            call.prompt,
+            None,
+            guided,
+            call.negative_prompt,
+            call.prompt_embeds,
+            call.negative_prompt_embeds,
+            call.pooled_prompt_embeds,
+            call.negative_pooled_prompt_embeds,
         )
         if guided and negative is not None and pooled_negative is not None:
             embeds, pooled = join_halves(embeds, negative), torch.cat((pooled_negative, pooled))
@@ -311,6 +309,25 @@ class StableDiffusionLatentUpscalePipeline(Enlarging, LatentBesideImage[Result])
         root = (sigma**2 + 1).sqrt()
         predicted: Tensor = scaled / root + made[:, : scaled.shape[1]] * sigma / root
         return predicted
+
+
+def _check_pooled(kind: str, embeds: Tensor | None, pooled: Any) -> None:
+    """Check that embeddings (B, K, D), if any, have pooled ones (B, D).
+
+    Args:
+        kind: the prefix of both arguments.
+
+    Raises:
+        ArgumentError: if they have none, or of another shape.
+    """
+    if embeds is None:
+        return
+    shape = (len(embeds), embeds.shape[-1])
+    if not isinstance(pooled, Tensor) or pooled.shape != shape:
+        raise ArgumentError(
+            f"{kind}prompt_embeds are given and need {kind}pooled_prompt_embeds, a tensor of shape "
+            f"{shape}; give both as encode_prompt returns them"
+        )
 
 
 def _with_pooled(embeds: Tensor | None, pooled: Tensor | None) -> Tensor | None:

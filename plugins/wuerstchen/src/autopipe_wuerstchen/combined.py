@@ -104,7 +104,8 @@ class WuerstchenCombinedPipeline(CombinedPipeline, Text2Image):
         """Generate images of `prompt`.
 
         Other parameters are those of the prior, `WuerstchenPriorPipeline`, if they begin with
-        `prior_`, else those of the decoder, `WuerstchenDecoderPipeline`.
+        `prior_`; those of the decoder, `WuerstchenDecoderPipeline`, if they begin with `decoder_`;
+        else those that `WuerstchenDecoderPipeline` has by the same name.
 
         Args:
             prompt: a string, or a list of strings, for both stages.
@@ -165,8 +166,8 @@ class WuerstchenCombinedPipeline(CombinedPipeline, Text2Image):
     def _shared(self) -> dict[str, Any]:
         """Return the arguments that both stages take as they are."""
         added = {name: value for name, value in self.added_arguments.items() if name != "adapters"}
-        names = ("generator", "check_memory")
-        return {**{name: self.call[name] for name in names}, **added}
+        call = self.call
+        return {"generator": call.generator, "check_memory": call.check_memory, **added}
 
     def _prior_call(self) -> dict[str, Any]:
         """Return the prior's arguments of the call."""
