@@ -83,7 +83,7 @@ def test_what_a_module_has_is_listed() -> None:
     module = importlib.import_module("autopipe.schedulers")
     assert "DDIMScheduler" in dir(module)
     assert "scheduling_ddim" in dir(module)
-    assert "FlowMatchEulerDiscreteScheduler" not in dir(module)
+    assert "HeliosScheduler" not in dir(module)
     assert all(hasattr(module, name) for name in module.__all__)
 
 
@@ -99,8 +99,8 @@ def test_a_name_that_is_not_here_says_what_to_do() -> None:
         exec("from autopipe.pipelines.flux import FluxPipeline")
     module = importlib.import_module("autopipe.schedulers")
     with pytest.raises(NotHereYetError, match="choose one of"):
-        module.FlowMatchEulerDiscreteScheduler  # noqa: B018
-    assert not hasattr(module, "FlowMatchEulerDiscreteScheduler")
+        module.HeliosScheduler  # noqa: B018
+    assert not hasattr(module, "HeliosScheduler")
 
 
 def test_a_package_that_is_not_installed_is_named() -> None:

@@ -71,6 +71,8 @@ class UNet2DConditionLoadersMixin(metaclass=_Marker):
 class StableDiffusionMixin(metaclass=_Marker):
     """Gives a pipeline with a component `vae` the methods that save its memory."""
 
+    autoencoder_name = AutoencoderPipeline.autoencoder_name
+    autoencoder = AutoencoderPipeline.autoencoder
     enable_vae_slicing = AutoencoderPipeline.enable_vae_slicing
     disable_vae_slicing = AutoencoderPipeline.disable_vae_slicing
     enable_vae_tiling = AutoencoderPipeline.enable_vae_tiling
