@@ -48,20 +48,17 @@ def published_names() -> Iterator[str]:
 
 
 def dist_with_demo() -> str:
-    """The distribution of a family that ships a demo checkpoint for tasks of the core.
-
-    Others do something else first, such as editing a picture, which one has to have.
-    """
-    return next(
-        dist
-        for dist, by_kind in published().items()
-        if by_kind.get("demo") and not by_kind.get("task")
-    )
+    """The distribution of a family with a demo checkpoint that draws from a prompt alone."""
+    return _dist_with("demo")
 
 
 def dist_with_fast() -> str:
     """The distribution of add-ons for `autopipe generate --fast`."""
-    return next(dist for dist, by_kind in published().items() if by_kind.get("fast"))
+    return _dist_with("fast")
+
+
+def _dist_with(kind: str) -> str:
+    return next(dist for dist, by_kind in published().items() if by_kind.get(kind))
 
 
 def owner_of_family(name: str) -> str:
