@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,6 +57,17 @@ def test_sequences_take_what_their_length_takes(whole: int) -> None:
     check_room([(long, 1, 64)], 2, CPU)
     with pytest.raises(ArgumentError, match=r"the length \(64 in Net\) and the batch size"):
         check_room([(long, 1, 64)], 3, CPU)
+
+
+def test_a_network_that_tells_its_width_takes_a_tensor_of_it_at_least(whole: int) -> None:
+    other = Net(sample_width=4)
+    del other.config.block_out_channels
+    side = math.isqrt(2 * whole // (4 * 4))  # Floats have 4 bytes.
+    check_room([(other, side, side)], 1, CPU)
+    with pytest.raises(ArgumentError, match="check_memory=False"):
+        check_room([(other, side + 1, side + 1)], 1, CPU)
+    (footprint,) = footprints_of({"net": other}, {})
+    assert footprint.work == 0
 
 
 def test_an_unknown_size_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

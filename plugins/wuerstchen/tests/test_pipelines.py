@@ -16,9 +16,12 @@ import autopipe
 from autopipe import (
     WuerstchenCombinedPipeline,
     WuerstchenDecoderPipeline,
+    WuerstchenDiffNeXt,
     WuerstchenPriorPipeline,
 )
 from autopipe.errors import ArgumentError
+
+from .conftest import DECODER
 
 KINDS = [WuerstchenPriorPipeline, WuerstchenDecoderPipeline, WuerstchenCombinedPipeline]
 SMALL: dict[str, Any] = {"height": 128, "width": 128}
@@ -137,3 +140,11 @@ def test_a_bad_argument_is_named_before_any_work(
 ) -> None:
     with pytest.raises((ArgumentError, autopipe.errors.SchedulerError), match=words):
         build(kind)(**{**least_call(kind), **changes})
+
+
+def test_checking_the_decoder_takes_no_memory(build: Callable[..., Any]) -> None:
+    wide = WuerstchenDiffNeXt(**{**DECODER, "effnet_embd": 1 << 16})
+    pipe = build(WuerstchenCombinedPipeline, decoder=wide)
+    huge = {"height": 1_000_000, "width": 1_000_000}
+    with pytest.raises(ArgumentError, match="memory"):
+        pipe(**{**least_call(WuerstchenCombinedPipeline), **huge})

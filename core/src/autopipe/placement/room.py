@@ -112,11 +112,19 @@ def check_room(
 
 
 def _work_of(network: nn.Module, height: int | None = None, width: int | None = None) -> int:
-    """Estimate the activations of `network` for one image, by default at training resolution."""
+    """Estimate the activations of `network` for one image, by default at training resolution.
+
+    A network whose config has no `block_out_channels` can tell in `sample_width` how many channels
+    it has for each cell of its sample. Of such networks nothing was measured; but one tensor of
+    that size is certain.
+    """
     config: Any = getattr(network, "config", None)
     widths = getattr(config, "block_out_channels", None)
     size = getattr(config, "sample_size", None)
     first = next(tensors_of(network), None)
+    least = getattr(network, "sample_width", None)
+    if least is not None and height is not None and width is not None and first is not None:
+        return int(least * height * width * first.element_size())
     if not widths or not size or first is None:
         return 0
     if height is None or width is None:

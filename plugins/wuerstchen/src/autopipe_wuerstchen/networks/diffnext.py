@@ -131,6 +131,11 @@ class WuerstchenDiffNeXt(Attentive, ModelMixin):
             nn.PixelShuffle(patch_size),
         )
 
+    @property
+    def sample_width(self) -> int:
+        """The channels for each cell of the latents; see `autopipe.placement.room`."""
+        return int(self.config.c_hidden[0]) // int(self.config.patch_size) ** 2
+
     def forward(
         self,
         x: Tensor,

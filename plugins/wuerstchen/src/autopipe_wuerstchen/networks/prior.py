@@ -53,6 +53,11 @@ class WuerstchenPrior(Attentive, Checkpointed, ModelMixin):
             self.blocks.append(AttnBlock(c, c, nhead))
         self.out = nn.Sequential(ChannelNorm(c), nn.Conv2d(c, 2 * c_in, kernel_size=1))
 
+    @property
+    def sample_width(self) -> int:
+        """The channels for each cell of the latents; see `autopipe.placement.room`."""
+        return int(self.config.c)
+
     def forward(self, x: Tensor, r: Tensor, c: Tensor) -> Tensor:
         """Return the predicted noise (B, c_in, H, W).
 
