@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +17,10 @@ import PIL.Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from browser.conftest import Site, Tab
+from browser.conftest import Tab, served
 from support.browsing import browser
 
-from autopipe_serve.app import create_app
-from autopipe_serve.server import serving
-from autopipe_serve.settings import Settings
-from autopipe_ui.app import create_page
-
 ROOT = Path(__file__).parents[1]
-
-
-@contextmanager
-def site() -> Iterator[Site]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        app = create_app(Settings(folder=folder / "results"))
-        with serving(app) as port:
-            page = create_page(f"http://127.0.0.1:{port}", folder)
-            page.state.closing = app.state.closing
-            with serving(page, patient=False) as at:
-                yield Site(f"http://127.0.0.1:{at}", app.state.studio)
 
 
 def take(tab: Tab, file: Path) -> None:
@@ -99,7 +80,7 @@ def phone_dark(tab: Tab, folder: Path) -> None:
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs/pictures"
     folder.mkdir(parents=True, exist_ok=True)
-    with site() as served, browser() as opened:
+    with tempfile.TemporaryDirectory() as name, served(Path(name)) as site, browser() as opened:
         chrome: Any = opened
         for draw, width, height, scheme in (
             (light, 1440, 1000, "light"), (dark, 1440, 1250, "dark"),
@@ -108,7 +89,7 @@ def main() -> None:
             context = chrome.new_context(
                 viewport={"width": width, "height": height}, color_scheme=scheme
             )
-            draw(Tab(context.new_page(), served.address), folder)
+            draw(Tab(context.new_page(), site.address), folder)
             context.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +51,24 @@ class Site:
         self.address, self.studio = address, studio
 
 
+@contextmanager
+def served(folder: Path, registry: Registry | None = None, **given: Any) -> Iterator[Site]:
+    """Context manager with a page and a server of some settings, whose files are in `folder`."""
+    app = create_app(Settings(folder=folder / "results", **given), registry=registry)
+    with serving(app) as port:
+        page = create_page(f"http://127.0.0.1:{port}", folder)
+        page.state.closing = app.state.closing
+        with serving(page, patient=False) as at:
+            yield Site(f"http://127.0.0.1:{at}", app.state.studio)
+
+
 @pytest.fixture(scope="session")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
     """A function that serves a page for settings."""
     with ExitStack() as stack:
 
         def make(registry: Registry | None = None, **given: Any) -> Site:
-            folder = tmp_path_factory.mktemp("site")
-            app = create_app(Settings(folder=folder / "results", **given), registry=registry)
-            port = stack.enter_context(serving(app))
-            page = create_page(f"http://127.0.0.1:{port}", folder)
-            page.state.closing = app.state.closing
-            at = stack.enter_context(serving(page, patient=False))
-            return Site(f"http://127.0.0.1:{at}", app.state.studio)
+            return stack.enter_context(served(tmp_path_factory.mktemp("site"), registry, **given))
 
         yield make
 
