@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from autopipe.cli.text import say
+from autopipe.placement.allocator import keeping_memory
 from autopipe.registry import default_registry
 from autopipe_serve.app import Closing, create_app
 from autopipe_serve.server import Server, address_of, check_settings, listening, serving
@@ -51,6 +52,8 @@ def serve_page(
         sock = stack.enter_context(listening(host, port))
         if isinstance(server, Settings):
             check_settings(server)
+            target = server.placement.target()
+            stack.enter_context(keeping_memory(target, in_new_threads=True))
             app = create_app(server, registry=default_registry(), grace=GRACE)
             closing = app.state.closing
             server = f"http://127.0.0.1:{stack.enter_context(serving(app, GRACE))}"
