@@ -86,7 +86,7 @@ def test_guidance_leads_away_from_no_class_whatever_the_number_of_classes() -> N
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        ({"class_labels": "wolf"}, "names 'wolf', which is no class; known are"),
+        ({"class_labels": "wolf"}, "names 'wolf', which is not a class; known are"),
         ({"class_labels": 1001}, "classes 0 to 1000"),
         ({"class_labels": -1}, "class_labels has -1"),
         ({"class_labels": []}, "is empty"),
