@@ -170,7 +170,7 @@ class UnCLIPUpscaler(PixelStage):
     """Enlarges a picture. The last step has a network of its own.
 
     Args:
-        unet, last: `UNet2DModel`s for all steps but the last, and for the last one.
+        unet, last: `UNet2DModel` networks for all steps but the last, and for the last one.
         scheduler: a `UnCLIPScheduler`.
     """
 

@@ -33,7 +33,7 @@ class UnCLIPPipeline(UnCLIPSteps, Text2Image):
         text_encoder: a `transformers.CLIPTextModelWithProjection`.
         tokenizer: a `transformers.CLIPTokenizer`.
         text_proj: a `UnCLIPTextProjModel`.
-        super_res_first, super_res_last: `UNet2DModel`s, the second for the last step.
+        super_res_first, super_res_last: `UNet2DModel` networks, the second for the last step.
         prior_scheduler, decoder_scheduler, super_res_scheduler: a `UnCLIPScheduler` each.
     """
 

@@ -29,7 +29,7 @@ class UnCLIPImageVariationPipeline(UnCLIPSteps):
         text_proj: a `UnCLIPTextProjModel`.
         feature_extractor: a `transformers.CLIPImageProcessor`.
         image_encoder: a `transformers.CLIPVisionModelWithProjection`.
-        super_res_first, super_res_last: `UNet2DModel`s, the second for the last step.
+        super_res_first, super_res_last: `UNet2DModel` networks, the second for the last step.
         decoder_scheduler, super_res_scheduler: a `UnCLIPScheduler` each.
     """
 

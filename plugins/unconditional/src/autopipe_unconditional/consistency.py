@@ -57,8 +57,8 @@ class ConsistencyModelPipeline(UnconditionalSteps):
                 trained with.
             timesteps: a custom schedule in place of a number of steps: the noise levels to visit,
                 counted from the highest one, 0; in descending order.
-            callback, callback_steps: the older form of a callback, `callback(step, timestep,
-                latents)`.
+            callback, callback_steps: the older form of a callback,
+                `callback(step, timestep, latents)`.
 
         Returns:
             `ImagePipelineOutput`, or the tuple of its value.
