@@ -50,7 +50,7 @@ def test_a_record_gives_occasion_to_its_checks(toys: Family) -> None:
     for pipeline, further in EXPECTED.items():
         found = {name.partition("-")[0] for name in names if name.endswith(f"-{pipeline}")}
         assert found == OF_EVERY_TASK | further | {"saves", "keeps", "optional"}, pipeline
-    found = {name.split("-")[0] for name in names if name.endswith("-ToyEdit-edit")}
+    found = {name.split("-")[0] for name in names if name.endswith("-ToyEdit-retouch")}
     assert found == OF_EVERY_TASK | EXPECTED["ToyEdit"]
     found = {name.split("-")[0] for name in names if name.endswith("-ToyStage")}
     assert found == {"saves", "keeps", "optional", "call", "effects"}
@@ -107,7 +107,7 @@ def never(check: Any) -> Any:
     ("check", "method", "change"),
     [
         ("batch-ToyVideo", "draw", the_first_for_all),
-        ("batch-ToyEdit-edit", "draw", the_first_for_all),
+        ("batch-ToyEdit-retouch", "draw", the_first_for_all),
         ("seed-ToyAudio", "draw", of_no_seed),
         ("outputs-ToyAudio", "draw", no_numbers),
         ("cancel-ToyAudio", "check_cancelled", never),

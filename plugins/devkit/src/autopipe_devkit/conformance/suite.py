@@ -23,6 +23,9 @@ from .samples import as_served
 from .subject import Subject, parameters_of
 from .verdict import Verdict
 
+_saved = pytest.StashKey[dict[tuple[Any, str], Path]]()
+"""The folders of pipelines that fixtures gave, by test class and pipeline."""
+
 
 class Conformance:
     """Checks one family, with one test for each check and each pipeline that it applies to.
@@ -48,7 +51,8 @@ class Conformance:
 
         Return a folder or a pipeline that serves for all pipelines. If they need different
         checkpoints, return a dict of them by line or by class name, or a function that takes the
-        manifest's entry for a pipeline and returns one.
+        manifest's entry for a pipeline and returns one. What is a pipeline is asked for and saved
+        once per class of the manifest.
         """
         return f"{DEMO}{self.family}"
 
@@ -99,12 +103,12 @@ class Conformance:
             request.node.user_properties.append((VERDICT, verdict.as_plain()))
 
     def _subject(self, verdict: Verdict, request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
-        """Return the subject of the check of `verdict`, with a checkpoint in `tmp_path`."""
+        """Return the subject of the check of `verdict`, with `tmp_path` for what it writes."""
         family = self._family()
         pipeline = next(p for p in family.pipelines if p.name == verdict.pipeline)
         serves = Task(verdict.task) if verdict.task else next(iter(tasks_of(pipeline)), None)
         verdict.task = str(serves or "")
-        folder = _folder(_given(request), pipeline, tmp_path / "checkpoint")
+        folder = _folder(request, pipeline)
         scratch = tmp_path / "scratch"
         scratch.mkdir()
         taken = parameters_of(load_target(pipeline.target))
@@ -184,8 +188,16 @@ def _given(request: pytest.FixtureRequest) -> Any:
         ) from None
 
 
-def _folder(given: Any, pipeline: Pipeline, target: Path) -> Path:
-    """Return the folder of the checkpoint for `pipeline`; a given pipeline is saved to `target`."""
+def _folder(request: pytest.FixtureRequest, pipeline: Pipeline) -> Path:
+    """Return the folder of the checkpoint for `pipeline`; a given pipeline is saved once per run.
+
+    No check writes to the folder, and saving takes longer than many of them.
+    """
+    saved = request.config.stash.setdefault(_saved, {})
+    key = (request.cls, pipeline.name)
+    if key in saved:
+        return saved[key]
+    given = _given(request)
     if isinstance(given, Mapping):
         found = given.get(pipeline.name, given.get(pipeline.line))
         assert found is not None, (
@@ -196,8 +208,10 @@ def _folder(given: Any, pipeline: Pipeline, target: Path) -> Path:
     elif callable(given) and not isinstance(given, DiffusionPipeline):
         given = given(pipeline)
     if isinstance(given, DiffusionPipeline):
+        factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+        target = factory.mktemp(pipeline.name)
         given.save_pretrained(target)
-        return target
+        return saved.setdefault(key, target)
     text = str(given)
     if text.startswith(DEMO):
         return demo_folder(text.removeprefix(DEMO), default_registry())

@@ -40,8 +40,8 @@ PROMPTS = {"prompt": ("a dog barks", "rain")}
 
 TASKS = (
     Task(
-        "unconditional",
-        auto_class="AutoPipelineForUnconditional",
+        "noise2image",
+        auto_class="AutoPipelineForNoise2Image",
         parameters=(
             "batch_size", "num_inference_steps", "generator", "output_type", "return_dict",
             "callback_on_step_end", "callback_on_step_end_tensor_inputs",
@@ -77,8 +77,8 @@ TASKS = (
         samples=STEPS,
     ),
     Task(
-        "edit",
-        auto_class="AutoPipelineForEditing",
+        "retouch",
+        auto_class="AutoPipelineForRetouching",
         inputs=(Input("image", "image"), PROMPT),
         parameters=("image", "prompt", "num_inference_steps", "generator", "output_type"),
         samples={**STEPS, **PROMPTS},
@@ -283,10 +283,10 @@ class ToyStage(Toy):
 
 
 SERVED = {
-    "ToyUnconditional": ("unconditional",),
+    "ToyUnconditional": ("noise2image",),
     "ToyVideo": ("text2video",),
     "ToyAudio": ("text2audio",),
-    "ToyEdit": ("enlarge", "edit"),
+    "ToyEdit": ("enlarge", "retouch"),
 }
 
 
