@@ -15,7 +15,7 @@ from signal import SIGKILL
 LONGEST = 300.0
 """Seconds without any progress after which something hangs."""
 
-PAUSE = 0.5
+PAUSE = 0.2
 """Mean seconds between the moment when a kill is due and the kill."""
 
 
@@ -137,8 +137,12 @@ class _Run:
 
 def _workers(parent: int) -> list[int]:
     """Return the workers that a process has started."""
+    # Without "-ww", lines may be cut where there is no terminal.
     told = subprocess.run(
-        ["ps", "-A", "-o", "ppid=,pid=,args="], stdout=subprocess.PIPE, text=True, check=True
+        ["ps", "-A", "-ww", "-o", "ppid=,pid=,args="],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     rows = [line.split(maxsplit=2) for line in told.stdout.splitlines()]
     return [int(pid) for ppid, pid, args in rows if int(ppid) == parent and "spawn_main" in args]

@@ -57,11 +57,17 @@ def bytes_of_tests(dist: str) -> int:
 def alone(sessions: Iterable[str]) -> list[str]:
     """Return the dists all of whose tests run in one of `sessions`, which has them alone.
 
-    A plugin that works with one of several families isn't among them: without a family, most of its
-    tests can't run.
+    Without a family, most tests of a plugin that works with one of several can't run; the session
+    `extras` runs them with one after another.
     """
     named = {CORE: CORE, **{of_plugin(dist): dist for dist in PLUGINS}}
-    return [named[one] for one in sessions if one in named and not for_one_of_several(named[one])]
+    run = list(sessions)
+    with_families = "extras" in run
+    return [
+        named[one]
+        for one in run
+        if one in named and (with_families or not for_one_of_several(named[one]))
+    ]
 
 
 def of_plugin(dist: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,33 +23,46 @@ CALLS = {
 }
 
 
-def both(saved: Any, task: str, scheduler: str, call: dict[str, Any]) -> tuple[Any, Any]:
-    """Draw with both libraries, each from its own state of the same seed."""
-    pictures = []
-    for library in (diffusers, autopipe):
+Both = Callable[[str, str, dict[str, Any]], tuple[Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def both(saved: Any) -> Both:
+    """Draws with both libraries, from states of the same seed; each opens a task once."""
+
+    @functools.cache
+    def opened(library: Any, task: str) -> tuple[Any, Any]:
         kind = getattr(library, f"OnnxStableDiffusion{task}Pipeline")
         pipe = kind.from_pretrained(saved(task), provider="CPUExecutionProvider")
-        pipe.scheduler = getattr(library, scheduler).from_config(pipe.scheduler.config)
         pipe.set_progress_bar_config(disable=True)
-        pictures.append(pipe(**call, generator=np.random.RandomState(3)).images)
-    return pictures[0], pictures[1]
+        return pipe, pipe.scheduler.config
+
+    def drawn(task: str, scheduler: str, call: dict[str, Any]) -> tuple[Any, Any]:
+        pictures = []
+        for library in (diffusers, autopipe):
+            pipe, config = opened(library, task)
+            pipe.scheduler = getattr(library, scheduler).from_config(config)
+            pictures.append(pipe(**call, generator=np.random.RandomState(3)).images)
+        return pictures[0], pictures[1]
+
+    return drawn
 
 
 @pytest.mark.parametrize("task", ["", "Img2Img", "Inpaint"])
 @pytest.mark.parametrize("changes", CALLS)
 @pytest.mark.parametrize("scheduler", ["PNDMScheduler", "DDIMScheduler"])
-def test_pictures(saved: Any, inputs: Any, task: str, changes: str, scheduler: str) -> None:
-    expected, found = both(saved, task, scheduler, {**inputs[task], **CALLS[changes]})
+def test_pictures(both: Both, inputs: Any, task: str, changes: str, scheduler: str) -> None:
+    expected, found = both(task, scheduler, {**inputs[task], **CALLS[changes]})
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() < TOLERANCE
 
 
 @pytest.mark.parametrize("strength", [0.4, 1.0])
 @pytest.mark.parametrize("scheduler", ["PNDMScheduler", "EulerDiscreteScheduler"])
-def test_strength(saved: Any, inputs: Any, strength: float, scheduler: str) -> None:
+def test_strength(both: Both, inputs: Any, strength: float, scheduler: str) -> None:
     # Text to image with such a scheduler fails in diffusers: it multiplies arrays and tensors.
     call = {**inputs["Img2Img"], "strength": strength, "num_inference_steps": 5}
-    expected, found = both(saved, "Img2Img", scheduler, call)
+    expected, found = both("Img2Img", scheduler, call)
     assert np.abs(found - expected).max() < TOLERANCE
 
 
