@@ -79,10 +79,10 @@ def test_an_unknown_size_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_container_may_have_less_than_its_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    import autopipe.placement.devices as devices
+    import autopipe.placement.machine as machine_memory
 
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(devices, "_CONTAINER", limit)
+    monkeypatch.setattr(machine_memory, "_CONTAINER", limit)
     machine = whole_memory(CPU)
     assert machine is not None
     for text, expected in (("max\n", machine), ("1000\n", 1000), (f"{2**70}\n", machine)):
