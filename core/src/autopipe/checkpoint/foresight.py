@@ -26,13 +26,10 @@ from .load import stored_dtype
 from .needs import Need, largest, largest_layer, need_of
 from .options import Dtype, LoadOptions
 from .plan import Part, Plan
-from .source import Source
+from .source import LARGE, Source
 from .weights import Casting
 
 _log = logger(__name__)
-
-LARGE = 1 << 30
-"""If more bytes than these must be fetched, they are looked at by their headers before."""
 
 _SMALL: Mapping[str, Dtype] = {
     "auto": "auto", "bfloat16": torch.bfloat16, "float16": torch.float16,
@@ -101,7 +98,7 @@ def _stages(plan: Plan, options: LoadOptions, prefix: str = "") -> Iterator[Stag
 
 
 def look_at(source: Source, parts: Mapping[str, Part], paths: Iterable[str]) -> None:
-    """Fetch the files at `paths`; weights only if they are small, or are not quantized.
+    """Fetch the files at `paths`, except for large weights, and check that none are quantized.
 
     Raises:
         CheckpointError: if a file is absent or can't be fetched.
@@ -196,10 +193,13 @@ def check_memory(
             continue
         dtypes = sorted({str(_dtype_text(options, one.name)) for one in needs})
         most = sorted(needs, key=lambda one: -one.weights)[:_SHOWN]
+        has = f"{place} has {size_text(whole)}"
+        if place == CPU:
+            has = f"this machine has {size_text(whole)} of main memory"
         raise PlacementError(
             f"the weights of {owner} take {size_text(_takes(needs, place, device))} in "
-            f"{listed(dtypes)} ({listed(_sized(most), _SHOWN)}), but {place} has "
-            f"{size_text(whole)}. {_advice(find, options, optional, place, device, whole)}"
+            f"{listed(dtypes)} ({listed(_sized(most), _SHOWN)}), but {has}. "
+            f"{_advice(find, options, optional, place, device, whole)}"
         )
     main, held = whole_memory(CPU), sum(one.weights for one in needs)
     stay = device == CPU and options.memory is None and accelerator() is None
