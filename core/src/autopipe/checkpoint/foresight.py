@@ -170,8 +170,7 @@ def check_memory(
     """Check that weights are not certainly too large for this machine.
 
     Only what weights take for certain counts: neither what calls compute, nor what other programs
-    take. Weights that stay in their files are no obstacle, but a warning says if they make calls
-    slow.
+    take. Weights that stay in their files don't count, but a warning says if they make calls slow.
 
     Args:
         owner: whose weights they are, for the message.

@@ -43,7 +43,7 @@ class Home:
         """Note what is on the device, to see later whether it has changed."""
         for one in self._kept:
             there = one.table[one.name]
-            one.sent = (there, there.data_ptr(), _version(there))
+            one.sent = (there, there.data_ptr(), _writes(there))
 
     def restore(self) -> None:
         """Put the unchanged tensors in their places; the others remain on the device."""
@@ -55,12 +55,12 @@ class Home:
             is_same = (
                 there is sent and there.data_ptr() == place and there.dtype is one.values.dtype
             )
-            if is_same and _version(there) == version:
+            if is_same and _writes(there) == version:
                 one.tensor.data = one.values
                 one.table[one.name] = one.tensor
 
 
-def _version(tensor: Tensor) -> int | None:
+def _writes(tensor: Tensor) -> int | None:
     """Return how often a tensor was written to; None for tensors that don't count it."""
     return None if tensor.is_inference() else tensor._version
 

@@ -162,14 +162,15 @@ def _work_of(network: nn.Module, height: int | None = None, width: int | None = 
         return 0
     if least is not None and height is not None and width is not None:
         return int(least * height * width * first.element_size())
-    if not size or not (widths or least):
+    if not size:
         return 0
     if height is None or width is None:
         height, width = (size, size) if isinstance(size, int) else size
         if _is_of_sequences(network):
             height = 1
-    if least and not widths:
-        return int(_KERNELS * _OF_BLOCKS * least * height * width * first.element_size())
+    if not widths:
+        cells = (least or 0) * height * width
+        return int(_KERNELS * _OF_BLOCKS * cells * first.element_size())
     tensors = _OF_A_DECODER if hasattr(network, "decode") else _OF_OTHERS
     bits = 4 if getattr(config, "force_upcast", False) else first.element_size()
     return int(_KERNELS * tensors * widths[0] * height * width * bits)
