@@ -106,22 +106,6 @@ def test_a_file_that_is_larger_than_memory_is_mapped_in_pieces(
     assert same(dict(sorted(found.items())), dict(sorted(state.items())))
     found["matrix"].zero_()
     assert file.read_bytes() == before
-    del found
-
-
-def test_what_cannot_be_mapped_even_in_pieces_is_read(
-    tmp_path: Path, state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "x.safetensors"
-    save_file(state, file)
-
-    def refuse(*args: Any, **kwargs: Any) -> None:
-        raise OSError(12, "Cannot allocate memory")
-
-    monkeypatch.setattr(torch.UntypedStorage, "from_file", refuse)
-    monkeypatch.setattr(tensors.mmap, "mmap", refuse)
-    found = read(file, keep, disable_mmap=False)
-    assert same(dict(sorted(found.items())), dict(sorted(state.items())))
 
 
 def test_a_header_that_breaks_alignment_is_read(tmp_path: Path) -> None:

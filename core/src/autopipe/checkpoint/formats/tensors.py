@@ -176,7 +176,7 @@ def _mapped_in_pieces(file: Path, stream: BinaryIO, header: Header) -> Iterable[
         size = info.offset - start + info.size
         try:
             pages = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_COPY, offset=start)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):
             one = Header({name: info}, header.size)
             yield from _read(file, stream, one, lambda name, dtype: dtype)
         else:
