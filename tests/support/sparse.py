@@ -12,11 +12,8 @@ import torch
 from torch import nn
 
 from autopipe.checkpoint.build import WithoutMemory
-from autopipe.checkpoint.formats.headers import TensorInfo
+from autopipe.checkpoint.formats.headers import ITEM_BYTES, TensorInfo
 from autopipe.checkpoint.single.layout import Layout
-
-HALF = 2
-"""Bytes of a float16."""
 
 
 def on_meta(cls: Any, config: Mapping[str, Any]) -> nn.Module:
@@ -26,13 +23,13 @@ def on_meta(cls: Any, config: Mapping[str, Any]) -> nn.Module:
     return made
 
 
-def sparse_file(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> Path:
-    """Write a safetensors file of float16 zeros, which a file system doesn't store."""
+def sparse_file(file: Path, shapes: Mapping[str, tuple[int, ...]], dtype: str = "F16") -> Path:
+    """Write a safetensors file of zeros, which a file system doesn't store."""
     header: dict[str, Any] = {}
     end = 0
     for name, shape in shapes.items():
-        size = HALF * math.prod(shape)
-        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [end, end + size]}
+        size = ITEM_BYTES[dtype] * math.prod(shape)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
         end += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -40,6 +37,25 @@ def sparse_file(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> Path:
         stream.write(len(text).to_bytes(8, "little") + text)
         stream.truncate(8 + len(text) + end)
     return file
+
+
+def sparse_folder(
+    folder: Path, cls: Any, config: Mapping[str, Any], dtype: str = "BF16", shards: int = 2
+) -> Path:
+    """Write the folder of a network of zeros, whose weights are in shards with an index."""
+    folder.mkdir(parents=True)
+    content = {"_class_name": cls.__name__, **config}
+    (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    shapes = {name: tuple(t.shape) for name, t in on_meta(cls, config).state_dict().items()}
+    names, places = list(shapes), {}
+    for number in range(shards):
+        file = f"diffusion_pytorch_model-{number + 1:05}-of-{shards:05}.safetensors"
+        there = names[number * len(names) // shards : (number + 1) * len(names) // shards]
+        sparse_file(folder / file, {name: shapes[name] for name in there}, dtype)
+        places.update(dict.fromkeys(there, file))
+    index = json.dumps({"metadata": {}, "weight_map": places})
+    (folder / "diffusion_pytorch_model.safetensors.index.json").write_text(index, encoding="utf-8")
+    return folder
 
 
 def layout_shapes(

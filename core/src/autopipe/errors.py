@@ -112,7 +112,7 @@ class ClosedPipelineError(AutopipeError, RuntimeError):
 
 
 class PlacementError(AutopipeError, ValueError, RuntimeError):
-    """Networks can't be placed where requested, or not at this time."""
+    """Networks can't be placed where requested, or not at this time, or don't fit there."""
 
 
 class MissingPackageError(AutopipeError, ModuleNotFoundError):

@@ -324,6 +324,11 @@ def test_quantized_weights_have_one_answer(
         ("layers.0.weight:_data", "torchao"),
         ("layers.0._weight_qdata", "torchao"),
         ("layers.0.wscales", "SVDQuant"),
+        ("layers.0.weight._data", "quanto"),
+        ("layers.0.weight._scale", "quanto"),
+        ("layers.0.weight_quantizer._amax", "ModelOpt"),
+        ("layers.0.weight_packed", "compressed-tensors"),
+        ("layers.0.weight_scale_2", "float8 with scales"),
     ):
         save_file({**before, extra: torch.ones(1)}, weights)
         refused(words)
@@ -335,6 +340,65 @@ def test_quantized_weights_have_one_answer(
     refused("awq")
     with pytest.raises(QuantizedWeightsError, match="quantization_config= asks to quantize"):
         TinyPipeline.from_pretrained(saved, quantization_config=object())
+
+
+def test_nothing_is_built_or_read_of_what_is_quantized(
+    saved: Path, edit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the reader of SVDQuant writes has names of GPTQ as well."""
+    weights = saved / "text_encoder" / "model.safetensors"
+    names = ("layers.0.qweight", "layers.0.wscales", "layers.0.smooth_factor")
+    save_file({name: torch.ones(1) for name in names}, weights)
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("weights were read")
+
+    monkeypatch.setattr("autopipe.checkpoint.load.read_weights", refuse)
+    with pytest.raises(QuantizedWeightsError, match=r"SVDQuant.*without quantization") as caught:
+        TinyPipeline.from_pretrained(saved)
+    assert "enable_model_cpu_offload()" in str(caught.value)
+    edit(saved / "net" / "config.json", quantization_config={"quant_method": "bitsandbytes"})
+    with pytest.raises(QuantizedWeightsError, match="'bitsandbytes'"):
+        TinyNet.from_pretrained(saved / "net")
+
+
+@pytest.mark.parametrize("dtype", ["F4", "F8_E8M0", "F6_E2M3"])
+def test_a_dtype_of_quantized_weights_is_named(saved: Path, dtype: str) -> None:
+    weights = saved / "net" / "diffusion_pytorch_model.safetensors"
+    entry = {"a": {"dtype": dtype, "shape": [2], "data_offsets": [0, 2]}}
+    header = json.dumps(entry).encode()
+    weights.write_bytes(len(header).to_bytes(8, "little") + header + bytes(2))
+    with pytest.raises(QuantizedWeightsError, match=rf"\({dtype}\)"):
+        TinyPipeline.from_pretrained(saved)
+
+
+def test_a_folder_of_llama_cpp_has_the_same_answer(saved: Path, tmp_path: Path) -> None:
+    weights = saved / "net" / "diffusion_pytorch_model.safetensors"
+    weights.rename(saved / "net" / "net-Q8_0.gguf")
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / "net-Q4_K.GGUF").write_bytes(b"GGUF" + bytes(60))
+    for load_it in (
+        lambda: TinyPipeline.from_pretrained(saved),
+        lambda: TinyNet.from_pretrained(saved / "net"),
+        lambda: TinyPipeline.from_pretrained(tmp_path / "alone"),
+        lambda: load(tmp_path / "alone" / "net-Q4_K.GGUF"),
+    ):
+        with pytest.raises(QuantizedWeightsError, match=r"(?i)gguf has .*GGUF.*without quant"):
+            load_it()
+
+
+def test_plain_float8_is_no_quantization(saved: Path) -> None:
+    weights = saved / "net" / "diffusion_pytorch_model.safetensors"
+    state = {
+        name: tensor.to(torch.float8_e4m3fn) if tensor.is_floating_point() else tensor.clone()
+        for name, tensor in load_file(weights).items()
+    }
+    weights.unlink()
+    save_file(state, weights)
+    pipe = TinyPipeline.from_pretrained(saved, torch_dtype="bfloat16")
+    assert torch.equal(pipe.net.seed, state["seed"].to(torch.bfloat16))
+    with pytest.raises(WeightsMismatchError, match=r"float8_e4m3fn.*Pass torch_dtype"):
+        TinyPipeline.from_pretrained(saved, torch_dtype="auto")
 
 
 def test_a_pickle_of_quantized_tensors_says_whose_they_are(tmp_path: Path) -> None:

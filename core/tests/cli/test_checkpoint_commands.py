@@ -129,6 +129,56 @@ def test_inspect_measures_without_reading_weights(checkpoint: Path, capsys) -> N
         assert word in text
 
 
+def test_inspect_tells_the_memory_before_anything_is_loaded(
+    checkpoint: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`net` has 203 numbers in two tensors of one layer, and `text` 60 in two layers."""
+    add = json.loads((checkpoint / "model_index.json").read_text())
+    add["text"] = ["transformers", "T5EncoderModel"]
+    (checkpoint / "model_index.json").write_text(json.dumps(add))
+    (checkpoint / "text").mkdir()
+    (checkpoint / "text" / "config.json").write_text("{}")
+    shapes = {"a.weight": (4, 10), "b.weight": (2, 10)}
+    safetensors(checkpoint / "text" / "model.safetensors", "F16", **shapes)
+    monkeypatch.setattr(inspect, "main_memory", lambda: 1000)
+    told = json.loads(printed(capsys, "inspect", str(checkpoint), "--json"))
+    assert told["main_memory"] == 1000
+    stored, half = told["memory"]["auto"], told["memory"]["float16"]
+    assert stored == {
+        "loading": 0,
+        "resident": 203 * 4 + 60 * 2,
+        "model_offload": 203 * 4,
+        "largest": "net",
+        "sequential_offload": 203 * 4,
+        "largest_layer_of": "net",
+    }
+    assert (half["loading"], half["resident"]) == (203 * 2, 263 * 2)
+    assert told["memory"]["float32"]["loading"] == 60 * 4
+    assert told["memory"]["bfloat16"]["loading"] == 263 * 2
+    assert told["memory"]["bfloat16"]["sequential_offload"] == 203 * 2
+    text = printed(capsys, "inspect", str(checkpoint))
+    for word in ("dtype='bfloat16'", "in their files", "406 B (net)", "1.05 KB"):
+        assert word in text
+    assert "Too much" not in text
+    monkeypatch.setattr(inspect, "main_memory", lambda: 500)
+    text = " ".join(printed(capsys, "inspect", str(checkpoint)).split())
+    assert "Too much for the 500 B of main memory here: bfloat16." in text
+
+
+@pytest.mark.parametrize("how", ["config", "names"])
+def test_inspect_names_what_is_quantized(checkpoint: Path, how: str, capsys) -> None:
+    if how == "config":
+        config = {"quantization_config": {"quant_method": "bitsandbytes"}}
+        (checkpoint / "net" / "config.json").write_text(json.dumps(config))
+    else:
+        file = checkpoint / "net" / "diffusion_pytorch_model.safetensors"
+        safetensors(file, **{"a.weight.absmax": (1, 1)})
+    text = " ".join(printed(capsys, "inspect", str(checkpoint), code=1).split())
+    assert "has quantized weights" in text
+    assert "bitsandbytes" in text
+    assert "WEIGHTS WITH" not in text
+
+
 def test_inspect_lists_variants(checkpoint: Path, capsys) -> None:
     file = checkpoint / "net" / "diffusion_pytorch_model.fp16.safetensors"
     safetensors(file, "F16", a=(10, 20), b=(3, 1))

@@ -49,7 +49,10 @@ def test_inspect_fetches_headers(
 ) -> None:
     remote = told(capsys, "inspect", "owner/name")
     assert [p for p in hub_server.fetched() if not p.endswith(".safetensors")] == [
-        "model_index.json"
+        "checker/config.json",
+        "model_index.json",
+        "net/config.json",
+        "text_encoder/config.json",
     ]
     ranges = [request.range for request in hub_server.sent(WEIGHTS)]
     assert ranges == ["bytes=0-65535"]

@@ -23,6 +23,7 @@ from support.relay import (
 )
 
 from autopipe.errors import ClosedPipelineError, PlacementError
+from autopipe.placement import room
 from autopipe.placement.base import float32_copy, placed_by
 
 Mode = Callable[[RelayPipeline], object]
@@ -68,6 +69,24 @@ def test_the_weights_come_back_in_the_same_memory(
     after = dict(pipe.coder.named_parameters())
     assert before.keys() == after.keys()
     assert all(torch.equal(before[n], after[n]) for n in before)
+
+
+def test_weights_that_a_device_cannot_hold_are_refused_before_any_moves(
+    pipe: RelayPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`meta` stands for an accelerator, to which 408 bytes would go."""
+    before = state(pipe)
+    for whole, way in ((407, "model"), (87, "sequential")):
+        monkeypatch.setattr(room, "whole_memory", lambda device, whole=whole: whole)
+        with pytest.raises(PlacementError, match=rf"take 408 B, but meta .*enable_{way}_cpu"):
+            pipe.to("meta")
+        assert state(pipe) == before
+        pipe.to("cpu")
+    monkeypatch.setattr(room, "whole_memory", lambda device: 204)
+    with pytest.raises(PlacementError, match="take 816 B"):
+        pipe.to("meta", torch.float64)
+    pipe.to("meta", torch.float16)
+    assert all(one.is_meta for one in pipe.coder.parameters())
 
 
 # Views

@@ -66,8 +66,16 @@ def test_a_network_that_tells_its_width_takes_a_tensor_of_it_at_least(whole: int
     check_room([(other, side, side)], 1, CPU)
     with pytest.raises(ArgumentError, match="check_memory=False"):
         check_room([(other, side + 1, side + 1)], 1, CPU)
-    (footprint,) = footprints_of({"net": other}, {})
-    assert footprint.work == 0
+
+
+def test_the_work_of_blocks_follows_from_the_width_of_their_tokens() -> None:
+    blocks = Net(sample_width=4)
+    del blocks.config.block_out_channels
+    assert footprints_of({"net": blocks}, {})[0].work == 1.25 * 24 * 4 * 8 * 8 * 4
+    del blocks.config.sample_size
+    assert footprints_of({"net": blocks}, {})[0].work == 0
+    blocks.trained_sample_size = (16, 8)
+    assert footprints_of({"net": blocks}, {})[0].work == 1.25 * 24 * 4 * 16 * 8 * 4
 
 
 def test_an_unknown_size_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,10 +87,10 @@ def test_an_unknown_size_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_container_may_have_less_than_its_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    import autopipe.placement.devices as devices
+    import autopipe.placement.machine as machine_memory
 
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(devices, "_CONTAINER", limit)
+    monkeypatch.setattr(machine_memory, "_CONTAINER", limit)
     machine = whole_memory(CPU)
     assert machine is not None
     for text, expected in (("max\n", machine), ("1000\n", 1000), (f"{2**70}\n", machine)):

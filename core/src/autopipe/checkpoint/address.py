@@ -10,14 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentTypeError, CheckpointError, PluginError, nearest
+from ..errors import (
+    ArgumentTypeError,
+    CheckpointError,
+    PluginError,
+    QuantizedWeightsError,
+    nearest,
+)
 from ..registry import Registry
 from ..resolution.guard import guarded
 from ..wording import shown
+from .formats.kinds import SAFE, gguf_among, quantized_by
 from .hub.opening import open_repository
 from .single.opening import Said, list_tensors, open_single
 from .single.tensors import Tensors
-from .source import HubOptions, LocalSource, Source
+from .source import LARGE, HubOptions, LocalSource, Source
 
 DEMO = "demo:"
 
@@ -67,6 +74,7 @@ def open_file(
         ArgumentTypeError: if `given` is none of these.
         CheckpointError: if there is no such file, or it can't be read.
         UnsupportedCheckpointError: as for `autopipe.checkpoint.single.opening.open_single`.
+        QuantizedWeightsError: if its weights are quantized.
     """
     if isinstance(given, Mapping):
         return open_single(Tensors(Path("state_dict"), given), registry, said)
@@ -77,9 +85,18 @@ def open_file(
         )
     text = os.fsdecode(given)
     if address := _ON_HUB.fullmatch(text):
+        if gguf_among([address["path"]]):
+            raise QuantizedWeightsError.of(text, "GGUF")
         revision = address["revision"] or hub.revision
         source = open_repository(address["repository"], replace(hub, revision=revision))
-        file = source.fetch([address["path"]]) / address["path"]
+        path = address["path"]
+        *above, name = path.split("/")
+        # Of a file that is not fetched yet, that reads only the first bytes.
+        is_looked_at = source.files(*above).get(name, 0) > LARGE and name.endswith(SAFE)
+        method = quantized_by(source.header(path).tensors) if is_looked_at else ""
+        if method:
+            raise QuantizedWeightsError.of(text, method)
+        file = source.fetch([path]) / path
     else:
         file = Path(os.path.expanduser(text))
     if not os.path.isfile(file):

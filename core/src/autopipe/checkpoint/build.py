@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import ConfigError, QuantizedWeightsError
 from ..wording import shown
+from .formats.kinds import quantization_of
 
 _META = torch.device("meta")
 
@@ -130,10 +131,8 @@ def check_not_quantized(config: Mapping[str, Any], origin: Path | str) -> None:
     Args:
         origin: the config file, for the message.
     """
-    given = config.get("quantization_config")
-    if given is not None:
-        method = given.get("quant_method") if isinstance(given, Mapping) else None
-        raise QuantizedWeightsError.of(origin, shown(method or "by its config"))
+    if method := quantization_of(config):
+        raise QuantizedWeightsError.of(origin, method)
 
 
 def check_sizes(config: Mapping[str, Any], origin: Path | str, largest: int = _LARGEST) -> None:

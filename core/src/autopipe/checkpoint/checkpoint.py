@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +18,12 @@ from . import chain
 from .address import open_source
 from .custom_code import custom_class
 from .foreign.pairs import check_pairs
+from .foresight import Stage, check_memory, foresee, look_at, need_in
 from .index import Index, open_index
-from .load import load_component, made_from, stored_dtype
+from .load import load_component, made_from
 from .names import parts_of
 from .options import KEYWORDS, LoadOptions, check_for_network, check_for_pipeline, split_keywords
-from .plan import Plan, files_of, make_plan
+from .plan import Part, Plan, files_of, make_plan
 from .single.opening import component_of
 from .source import Source
 from .weights import LoadingInfo
@@ -158,12 +159,14 @@ class Checkpoint:
             DamagedFileError: if a file is incomplete.
             ConfigError: if a config doesn't fit its class.
             WeightsMismatchError: if weights don't fit the config.
+            QuantizedWeightsError: if weights are quantized.
+            PlacementError: if the weights take more memory than there is.
         """
         cls, options, index = plan.cls, plan.options, plan.index
         if options.device is not None:
             check_here(options.device)
         with plan.source.unchanged():
-            parts, infos = _load_parts(plan, options)
+            parts, infos = _load_parts(foresee(plan))
         stored = {n: one for n, one in index.options.items() if n in cls.init_parameters()}
         absent = dict.fromkeys(cls.module_names())
         pipe: Any = construct(cls, {**stored, **absent, **parts, **plan.given})
@@ -187,17 +190,14 @@ class Checkpoint:
         return (pipe, infos) if options.output_loading_info else pipe
 
 
-def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[str, Any]]:
+def _load_parts(stages: Sequence[Stage]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Load the components of all stages; return them and their loading infos, by name."""
+    plan, options = stages[0].plan, stages[0].options
     plan.source.fetch([item.path for item in plan.items])
     weights = [part.files.weights for part in plan.parts.values() if part.files.weights]
     # All headers are read before anything is built: they show whether the files are complete.
     for file in [f for one in weights if one.format == "safetensors" for f in one.files]:
         plan.source.header(file.path)
-    if options.variant is not None and options.dtype is None:
-        # One dtype for all: otherwise a component without that variant would not fit the others.
-        of_variant = [one for one in weights if one.variant] or weights
-        options = options.with_dtype(stored_dtype(plan.source, of_variant))
 
     def load(name: str) -> tuple[Any, LoadingInfo]:
         part = plan.parts[name]
@@ -212,12 +212,11 @@ def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[
     for name, (joined, names) in plan.several.items():
         parts[name] = joined([parts.pop(part) for part in names])
     if plan.stage is not None:
-        own = plan.stage.options
-        own = own.with_dtype(options.dtype if own.dtype is None else own.dtype)
+        prefix = stages[1].prefix
         with plan.stage.source.unchanged():
-            others, other_infos = _load_parts(plan.stage, own)
-        parts.update({f"{plan.keyword}_{name}": one for name, one in others.items()})
-        infos.update({f"{plan.keyword}_{name}": one for name, one in other_infos.items()})
+            others, other_infos = _load_parts(stages[1:])
+        parts.update({f"{prefix}{name}": one for name, one in others.items()})
+        infos.update({f"{prefix}{name}": one for name, one in other_infos.items()})
     return parts, infos
 
 
@@ -250,6 +249,10 @@ def load_model(
     with source.unchanged():
         folder = parts_of(subfolder or component_of(source, cls))
         files = files_of(cls, source, folder, options)
+        part = Part(cls, files)
+        look_at(source, {"": part}, [file.path for file in files.files])
+        label = f"{cls.__name__} of {source.name}"
+        check_memory(label, lambda one: [need_in(source, cls, files, one, "")], options)
         source.fetch(file.path for file in files.files)
         model, info = load_component(cls, source, files, options, overrides=overrides)
     model.register_to_config(_name_or_path=str(path))

@@ -20,11 +20,12 @@ from ..errors import (
     CheckpointError,
     ConfigError,
     DamagedFileError,
+    QuantizedWeightsError,
     UnsafeCheckpointError,
     VariantError,
 )
 from ..wording import listed, shown
-from .formats.kinds import found_instead
+from .formats.kinds import found_instead, gguf_among
 from .names import plain_name
 from .source import Source
 
@@ -152,6 +153,7 @@ def plan_component(
 
     Raises:
         CheckpointError: if there is no such folder, or no weights in it.
+        QuantizedWeightsError: if the only weights in it are of llama.cpp (GGUF).
         VariantError: if there are weights, but not of this variant.
         UnsafeCheckpointError: if there are only pickled weights and `use_safetensors` is True.
     """
@@ -166,6 +168,8 @@ def plan_component(
         return ComponentFiles(folder, None, side)
     every = candidates(listing, stems)
     if not every:
+        if quantized := gguf_among(listing):
+            raise QuantizedWeightsError.of(f"{where}/{quantized}", "GGUF")
         raise CheckpointError(
             f"there are no weights in {where}; looked for "
             f"{' and '.join(f'{stem}.safetensors' for stem in stems)}, and for .bin; "

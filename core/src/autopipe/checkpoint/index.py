@@ -17,6 +17,7 @@ from ..errors import (
     CheckpointError,
     ConfigError,
     PluginError,
+    QuantizedWeightsError,
     UnsafeCheckpointError,
     UnsupportedCheckpointError,
 )
@@ -27,7 +28,7 @@ from ..resolution.targets import load_target
 from ..wording import logger, shown
 from .atomic import check_whole
 from .exchange import HEADS
-from .formats.kinds import found_instead
+from .formats.kinds import found_instead, gguf_among
 from .names import is_plain
 from .source import LocalSource, Source
 
@@ -80,6 +81,7 @@ def open_index(source: Source, registry: Registry) -> Index:
     Raises:
         CheckpointError, ConfigError, UnsafeCheckpointError: as for `read_index`.
         UnsupportedCheckpointError: if several families recognise it.
+        QuantizedWeightsError: if it has no index and its weights are of llama.cpp (GGUF).
     """
     present = INDEX_NAME in source.files()
     content = source.json(INDEX_NAME) if present else {}
@@ -93,6 +95,8 @@ def open_index(source: Source, registry: Registry) -> Index:
             )
         content = next(iter(answers.values()), content)
         if not present and not answers:
+            if quantized := gguf_among(source.files()):
+                raise QuantizedWeightsError.of(f"{source.name}/{quantized}", "GGUF")
             if isinstance(source, LocalSource):
                 raise CheckpointError(_why_no_index(source.root))
             content = source.json(INDEX_NAME)

@@ -63,6 +63,7 @@ class LoadOptions(BaseModel):
         max_memory: the memory limit of each device, for a strategy.
         offload_folder: the folder for networks on disk.
         memory: a memory budget for placing the networks of a pipeline; `"auto"` uses what is free.
+        check_memory: refuse weights that are certainly too large for this machine.
         engine: the engines of a pipeline's networks, as for its method `use_engine`.
         custom_pipeline: the file, folder or repository of code that the caller trusts, which
             defines the class of the pipeline.
@@ -87,6 +88,7 @@ class LoadOptions(BaseModel):
     max_memory: Any = None
     offload_folder: Any = None
     memory: Any = None
+    check_memory: bool = True
     engine: Any = None
     custom_pipeline: str | Path | None = None
     custom_revision: _Text | None = None

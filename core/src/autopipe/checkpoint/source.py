@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from .formats.tensors import Target
 
+LARGE = 1 << 30
+"""If more bytes than these must be fetched, the headers of weights are looked at before."""
+
 FOLLOW_LINKS = "AUTOPIPE_FOLLOW_LINKS"
 """The environment variable that sets the default of `follow_links`."""
 

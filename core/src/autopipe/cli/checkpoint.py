@@ -6,14 +6,16 @@ import argparse
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..checkpoint.address import open_source
 from ..checkpoint.files import STEMS, File, Weights, candidates, plan_component, variants_of
 from ..checkpoint.formats.headers import Header, main_dtype, not_finite
+from ..checkpoint.formats.kinds import quantization_of, quantized_by
 from ..checkpoint.index import Index, open_index
+from ..checkpoint.needs import Cast, Need, as_stored, cast_to, need_of
 from ..checkpoint.source import FOLLOW_LINKS, HubOptions, Source
-from ..errors import AutopipeError, UnsupportedCheckpointError
+from ..errors import AutopipeError, QuantizedWeightsError, UnsupportedCheckpointError
 from ..registry import Registry
 from ..tasks import Task
 from .command import option
@@ -22,6 +24,14 @@ CHECKPOINT_HELP = "a folder, a single file, a Hub repository, or demo:FAMILY"
 REVISION_HELP = "branch, tag or commit of a repository (default: main)"
 
 LINKS_HELP = f"follow links that lead out of a checkpoint (only your own); or set {FOLLOW_LINKS}=1"
+
+MEMORY_DTYPES: Mapping[str, Cast] = {
+    "auto": as_stored,
+    "float32": cast_to("F32"),
+    "bfloat16": cast_to("BF16"),
+    "float16": cast_to("F16"),
+}
+"""The dtypes for which the memory of weights is told; `"auto"` is that of the files."""
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -45,7 +55,8 @@ class Checkpoint:
 class Part:
     """One component: its class, the facts from the headers of its weights, and its other files.
 
-    `parameters` and `dtype` are None for pickled weights.
+    `parameters` and `dtype` are None for pickled weights. `needs` says what the weights take in
+    each of `MEMORY_DTYPES`; it is empty for pickled weights.
     """
 
     name: str
@@ -56,6 +67,7 @@ class Part:
     dtype: str | None = None
     variants: tuple[str | None, ...] = ()
     problem: str | None = None
+    needs: Mapping[str, Need] = field(default_factory=dict)
 
 
 def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -135,8 +147,14 @@ def _part(
     headers = {file.path: source.header(file.path) for file in safe}
     tensors = [info for header in headers.values() for info in header.tensors.values()]
     kind = main_dtype(list(headers.values()))
-    if known is None and pair[0] != "transformers":
-        problem: str | None = registry.explain_missing(pair[1])
+    config = source.json(f"{name}/config.json") if "config.json" in names else {}
+    method = quantization_of(config) or quantized_by(
+        info for one in headers.values() for info in one.tensors
+    )
+    if method:
+        problem: str | None = str(QuantizedWeightsError.of(source.label((name,)), method))
+    elif known is None and pair[0] != "transformers":
+        problem = registry.explain_missing(pair[1])
     else:
         problem = _not_finite(source, headers) if values else None
     return Part(
@@ -148,6 +166,11 @@ def _part(
         dtype=DTYPES.get(kind or "", kind),
         variants=variants_of(names),
         problem=problem,
+        needs={
+            dtype: need_of(name, headers.values(), cast) for dtype, cast in MEMORY_DTYPES.items()
+        }
+        if headers and not method
+        else {},
     )
 
 

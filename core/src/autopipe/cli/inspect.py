@@ -6,16 +6,27 @@ import argparse
 import json
 from typing import Any
 
+from ..checkpoint.needs import largest, largest_layer
+from ..placement.machine import main_memory
 from ..registry import Registry, default_registry
-from .checkpoint import Checkpoint, Part, declare_checkpoint, open_checkpoint, parts, tasks_of
+from .checkpoint import (
+    MEMORY_DTYPES,
+    Checkpoint,
+    Part,
+    declare_checkpoint,
+    open_checkpoint,
+    parts,
+    tasks_of,
+)
 from .command import Run, explain, show
 from .text import counted, facts, paragraph, size, table
 
 ABOUT = (
-    "Show what is in a checkpoint: its components, their sizes, dtypes, variants and files. Of a "
-    "repository, only the index and the headers of weights are fetched. Local weights are read to "
-    "find values that are not finite, unless --headers is given. Exit code 1 if something is "
-    "missing or damaged, else 0."
+    "Show what is in a checkpoint: its components, their sizes, dtypes, variants and files, and "
+    "the memory that its weights will take. Of a repository, only the index, the configs of "
+    "networks and the headers of weights are fetched. Local weights are read to find values that "
+    "are not finite, unless --headers is given. Exit code 1 if something is missing, damaged or "
+    "quantized, else 0."
 )
 EXAMPLES = (
     "autopipe inspect ./my-checkpoint",
@@ -36,10 +47,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the content; return 1 if something is wrong with it."""
     registry = default_registry()
     checkpoint = open_checkpoint(arguments.checkpoint, registry, arguments.revision)
-    every = parts(checkpoint, registry, values=not arguments.headers)
+    every = list(parts(checkpoint, registry, values=not arguments.headers))
     found = [_part_as_json(part) for part in every]
     summary = _summary(checkpoint, registry)
-    data = {"checkpoint": arguments.checkpoint, **summary, "components": found}
+    data = {
+        "checkpoint": arguments.checkpoint,
+        **summary,
+        "components": found,
+        "memory": _memory(every),
+        "main_memory": main_memory(),
+    }
     show(arguments.json, data, _as_text(data))
     return 1 if any(part["problem"] for part in found) else 0
 
@@ -79,6 +96,46 @@ def _part_as_json(part: Part) -> dict[str, Any]:
     }
 
 
+def _memory(every: list[Part]) -> dict[str, dict[str, Any]]:
+    """Return by dtype the bytes that the weights take in main memory, and on a device."""
+    found: dict[str, dict[str, Any]] = {}
+    for dtype in MEMORY_DTYPES:
+        needs = [part.needs[dtype] for part in every if dtype in part.needs]
+        top, layer = largest(needs), largest_layer(needs)
+        if top is not None and layer is not None:
+            found[dtype] = {
+                "loading": sum(one.copied for one in needs),
+                "resident": sum(one.weights for one in needs),
+                "model_offload": top.weights,
+                "largest": top.name,
+                "sequential_offload": layer.layer,
+                "largest_layer_of": layer.name,
+            }
+    return found
+
+
+def _memory_as_text(data: dict[str, Any]) -> str:
+    found, here = data["memory"], data["main_memory"]
+    if not found:
+        return ""
+    rows = [
+        (
+            f"dtype={dtype!r}",
+            size(one["loading"]) if one["loading"] else "in their files",
+            size(one["resident"]),
+            f"{size(one['model_offload'])} ({one['largest']})",
+            f"{size(one['sequential_offload'])} ({one['largest_layer_of']})",
+        )
+        for dtype, one in found.items()
+    ]
+    head = ("WEIGHTS WITH", "READ INTO MEMORY", "ALL", "MODEL OFFLOAD", "SEQUENTIAL OFFLOAD")
+    much = [dtype for dtype, one in found.items() if here is not None and one["loading"] > here]
+    more = "A call takes more, for what it computes. Without a dtype, weights are float32."
+    if much:
+        more += f" Too much for the {size(here)} of main memory here: {', '.join(much)}."
+    return f"{table(rows, head)}\n{paragraph(more)}"
+
+
 def _as_text(data: dict[str, Any]) -> str:
     found = data["components"]
     files = [file for part in found for file in (*part["weights"], *part["other_files"])]
@@ -103,6 +160,7 @@ def _as_text(data: dict[str, Any]) -> str:
             [_row(part) for part in found if part["weights"]],
             ("WEIGHTS OF", "PARAMETERS", "SIZE", "DTYPE", "FORMAT", "VARIANTS"),
         ),
+        _memory_as_text(data),
         table(
             [(f["path"], size(f["bytes"]) if f["bytes"] >= 0 else "unknown") for f in files],
             ("FILE", "SIZE"),

@@ -41,7 +41,7 @@ class MemoryMixin(EnginesMixin):
             ArgumentError: if an argument is neither a device nor a dtype.
             ArgumentTypeError: if an argument has the wrong type or an unknown keyword.
             PlacementError: if sequential offload or a device map is active, or the device is not
-                available.
+                available, or its whole memory is too small for the weights.
         """
         self._pool.move(self, parse_move(*args, **kwargs))
         return self

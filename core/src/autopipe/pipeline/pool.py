@@ -20,6 +20,7 @@ from ..errors import ClosedPipelineError, PlacementError
 from ..placement.base import Placement, Role, at_rest, placed_by, put, send, take
 from ..placement.devices import check_here, give_back_memory
 from ..placement.move import Move
+from ..placement.room import check_weights
 from ..wording import logger, shown
 from .portable import check_pickles, refused
 from .prepared import Form, Prepared
@@ -160,7 +161,8 @@ class Pool:
         """Move and cast the networks of `view`.
 
         Raises:
-            PlacementError: if the placement doesn't allow the move, or the device is not available.
+            PlacementError: if the placement doesn't allow the move, or the device is not available
+                or too small.
         """
         if move.device is not None:
             check_here(move.device)
@@ -169,6 +171,8 @@ class Pool:
             if move.device is not None:
                 for placement in {found[0] for n in networks if (found := placed_by(n))}:
                     placement.check_move(move.device)
+                own = [one for one in networks if placed_by(one) is None]
+                check_weights(own, move.device, move.dtype.itemsize if move.dtype else None)
                 if not self.placement.moves:
                     self.placement = Placement()
             for network in networks:

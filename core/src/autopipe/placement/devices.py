@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import torch
 
@@ -12,10 +10,9 @@ from ..errors import ArgumentError, ArgumentTypeError, PlacementError, nearest
 from ..sizes import parse_size
 from ..wording import shown
 from .allocator import trim
+from .machine import main_memory
 
 CPU = torch.device("cpu")
-
-_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 _MOST_DEVICES = 128
 """Torch supports no more devices of one type."""
@@ -153,15 +150,7 @@ def whole_memory(device: torch.device) -> int | None:
         return int(torch.cuda.get_device_properties(device).total_memory)
     if device.type not in ("cpu", "mps"):
         return None
-    try:
-        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-    try:
-        # A container may have a lower limit than its machine.
-        return min(found, int(_CONTAINER.read_text(encoding="ascii")))
-    except (OSError, ValueError):
-        return found
+    return main_memory()
 
 
 def device_of(key: DeviceLike) -> torch.device:

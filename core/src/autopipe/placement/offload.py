@@ -25,8 +25,9 @@ from torch import nn
 
 from ..errors import PlacementError
 from ..wording import logger
-from .base import Placement, Role, send
+from .base import Placement, Role, send, tensors_of
 from .devices import CPU, empty_cache
+from .home import Home, keeps
 
 _log = logger(__name__)
 
@@ -57,6 +58,7 @@ class ModelOffload(Offload):
     def __init__(self, device: torch.device, *, reason: str = "") -> None:
         super().__init__(device, reason=reason)
         self._in_turn: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+        self._homes: weakref.WeakKeyDictionary[nn.Module, Home] = weakref.WeakKeyDictionary()
 
     def install(self, network: nn.Module, role: Role) -> None:
         network.to(self.device if role.stays else CPU)
@@ -67,6 +69,7 @@ class ModelOffload(Offload):
 
     def remove(self, network: nn.Module, role: Role) -> None:
         self._in_turn.discard(network)
+        self._leave(network)
         super().remove(network, role)
 
     def fetch(self, network: nn.Module) -> None:
@@ -74,14 +77,31 @@ class ModelOffload(Offload):
         if network in self._in_turn:
             for other in self._in_turn:
                 if other is not network:
-                    send(other, CPU)
-        send(network, self.device)
+                    self._leave(other)
+        first = next(tensors_of(network), None)
+        if keeps(self.device) and first is not None and first.device == CPU:
+            home = self._homes[network] = Home(network)
+            try:
+                network.to(self.device)
+            finally:
+                home.left()
+        else:
+            send(network, self.device)
+
+    def _leave(self, network: nn.Module) -> None:
+        """Move `network` back to main memory."""
+        home = self._homes.pop(network, None)
+        if home is None:
+            send(network, CPU)
+        else:
+            home.restore()
+            network.to(CPU)
 
     def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
         hooked = [n for n in networks if isinstance(getattr(n, "_hf_hook", None), _Fetch)]
         # Copies that a call made are not components, but are also in `_in_turn`.
         for network in (*hooked, *self._in_turn):
-            send(network, CPU)
+            self._leave(network)
         empty_cache(self.device)
 
     def check_move(self, device: torch.device) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, PlacementError
 from ..sizes import size_text
 from ..wording import shown
 from .base import Role, bytes_of, tensors_of
@@ -19,6 +19,9 @@ from .devices import whole_memory
 # with the published configs: 7 for decoders of latents (at the resolution of pixels), 33 to 52 for
 # a U-Net with guidance, without materialised attention scores. Kernels take another quarter.
 _OF_A_DECODER, _OF_OTHERS = 7, 52
+# Transformers hold 10 to 18 tensors of the width of their tokens for each row, and guidance has two
+# rows, except in networks that embed its scale, which have 18 for one.
+_OF_BLOCKS = 24
 _KERNELS = 1.25
 
 _CERTAIN = 2
@@ -58,6 +61,37 @@ def footprints_of(
         )
         for name, network in networks.items()
     ]
+
+
+def check_weights(networks: Iterable[nn.Module], device: torch.device, item: int | None) -> None:
+    """Check that the weights of `networks` fit on `device`, before the first of them is moved.
+
+    Main memory is not checked: they are there, or stay in their files.
+
+    Args:
+        item: the bytes of each floating-point number there; None if they are not cast.
+
+    Raises:
+        PlacementError: if they take more than the whole memory of the device.
+    """
+    whole = None if device.type == "cpu" else whole_memory(device)
+    if whole is None:
+        return
+    sizes = {network: sum(_sizes_of(network, item)) for network in networks}
+    takes, most = sum(sizes.values()), max(sizes.values(), default=0)
+    if takes > whole:
+        way = "model" if most <= whole else "sequential"
+        raise PlacementError(
+            f"the weights take {size_text(takes)}, but {device} has {size_text(whole)}; call "
+            f"enable_{way}_cpu_offload(), or fit_memory(), which chooses what fits, in place of "
+            f"to(), or load them in a smaller dtype"
+        )
+
+
+def _sizes_of(network: nn.Module, item: int | None) -> Iterator[int]:
+    for tensor in tensors_of(network):
+        is_cast = item is not None and tensor.is_floating_point()
+        yield tensor.numel() * (item if is_cast and item is not None else tensor.element_size())
 
 
 def works_of(
@@ -115,22 +149,28 @@ def _work_of(network: nn.Module, height: int | None = None, width: int | None = 
     """Estimate the activations of `network` for one image, by default at training resolution.
 
     A network whose config has no `block_out_channels` can tell in `sample_width` how many channels
-    it has for each cell of its sample. Of such networks nothing was measured; but one tensor of
-    that size is certain.
+    it has for each cell of its sample, such as the width of a token divided by the cells of a
+    patch, and in `trained_sample_size` the size at training, if its config has no `sample_size`.
+    For a given size, which may be refused, only one tensor of that width counts, which is certain.
     """
     config: Any = getattr(network, "config", None)
     widths = getattr(config, "block_out_channels", None)
-    size = getattr(config, "sample_size", None)
+    size = getattr(config, "sample_size", None) or getattr(network, "trained_sample_size", None)
     first = next(tensors_of(network), None)
     least = getattr(network, "sample_width", None)
-    if least is not None and height is not None and width is not None and first is not None:
+    if first is None:
+        return 0
+    if least is not None and height is not None and width is not None:
         return int(least * height * width * first.element_size())
-    if not widths or not size or first is None:
+    if not size:
         return 0
     if height is None or width is None:
         height, width = (size, size) if isinstance(size, int) else size
         if _is_of_sequences(network):
             height = 1
+    if not widths:
+        cells = (least or 0) * height * width
+        return int(_KERNELS * _OF_BLOCKS * cells * first.element_size())
     tensors = _OF_A_DECODER if hasattr(network, "decode") else _OF_OTHERS
     bits = 4 if getattr(config, "force_upcast", False) else first.element_size()
     return int(_KERNELS * tensors * widths[0] * height * width * bits)

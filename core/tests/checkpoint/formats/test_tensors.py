@@ -86,6 +86,28 @@ def test_tensors_outlive_their_file(tmp_path: Path) -> None:
     assert torch.equal(found["a"], torch.arange(1000))
 
 
+def test_a_file_that_is_larger_than_memory_is_mapped_in_pieces(
+    tmp_path: Path, state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux grants no mapping that is larger than main memory and may be written to."""
+    file = tmp_path / "x.safetensors"
+    save_file({**state, "large": torch.arange(5000)}, file)
+    before = file.read_bytes()
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("unable to mmap: Cannot allocate memory (12)")
+
+    monkeypatch.setattr(torch.UntypedStorage, "from_file", refuse)
+    monkeypatch.setattr(tensors, "_read", lambda *args: pytest.fail("was read"))
+    state.pop("none")
+    found = read(file, keep, disable_mmap=False)
+    assert found.pop("none").shape == (0, 3)
+    assert torch.equal(found.pop("large"), torch.arange(5000))
+    assert same(dict(sorted(found.items())), dict(sorted(state.items())))
+    found["matrix"].zero_()
+    assert file.read_bytes() == before
+
+
 def test_a_header_that_breaks_alignment_is_read(tmp_path: Path) -> None:
     header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
     header += b" " * (5 - len(header) % 4)

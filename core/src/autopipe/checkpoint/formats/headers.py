@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from ...errors import AutopipeError, CheckpointError, DamagedFileError
+from ...errors import AutopipeError, CheckpointError, DamagedFileError, QuantizedWeightsError
 from ...json_files import parse_json
 from ...regular import opened
 from ...wording import shown
-from .kinds import misnamed
+from .kinds import QUANTIZED_DTYPES, misnamed
 
 _LARGEST_HEADER = 1 << 25
 """In bytes; headers of the largest files have some hundred thousand."""
@@ -114,6 +114,7 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
 
     Raises:
         DamagedFileError: as for `read_header`.
+        QuantizedWeightsError: if a tensor has a dtype that only quantized weights have.
     """
     start = read(0, min(size, _START))
     check_content(file, start, size)
@@ -141,6 +142,8 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
             ):
                 info = TensorInfo(dtype, tuple(shape), 8 + length + begin, stop - begin)
                 tensors[name] = info
+            case {"dtype": str(dtype)} if dtype in QUANTIZED_DTYPES:
+                raise QuantizedWeightsError.of(file, dtype)
             case _:
                 raise _damaged(file, f"the entry {shown(name)} in its header is invalid")
     end = 8 + length

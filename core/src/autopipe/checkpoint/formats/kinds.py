@@ -6,13 +6,16 @@ Files are recognised by their first bytes, and folders by the names of their fil
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from ...wording import cut
+from ...wording import cut, shown
 
 SAFE = ".safetensors"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 """The endings of files of tensors."""
+GGUF = ".gguf"
+"""The ending of files of llama.cpp, whose tensors are quantized."""
 
 _SAFETENSORS = "a safetensors file"
 _PICKLED = "a PyTorch pickle"
@@ -37,11 +40,6 @@ _NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r".*lora.*\.(safetensors|bin)|adapter_(model\..*|config\.json)", re.IGNORECASE),
         "{name} contains an adapter (LoRA), which is not a checkpoint of its own; load the "
         "checkpoint that it was trained on, and call load_lora_weights of the pipeline",
-    ),
-    (
-        re.compile(r".*\.gguf"),
-        "{name} has quantized weights (GGUF), which are not supported; use the safetensors from "
-        "which it was converted",
     ),
     (
         re.compile(r".*\.onnx(_data)?|.*\.onnx\.data"),
@@ -139,14 +137,30 @@ _LAYOUTS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
 )
 
+# The first that fits names the method; those with more telling names come first.
 _QUANTIZED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r".*\.(absmax|quant_map|nested_\w+|quant_state\..*|SCB)"), "bitsandbytes"),
+    (re.compile(r".*\.(w(c|t)?scales?|wzeros|smooth_factor(_orig)?)"), "SVDQuant"),
     (re.compile(r".*\.(qweight|qzeros|g_idx)"), "GPTQ or AWQ"),
-    (re.compile(r".*\.(wscales|smooth_factor(_orig)?)"), "SVDQuant"),
     (re.compile(r"scaled_fp8|.*\.(scale_weight|scale_input|comfy_quant)"), "scaled float8"),
+    (re.compile(r".*\.weight\._(data|scale|shift)|.*\.activation_qtype"), "quanto"),
     (re.compile(r".*[:.]_?(weight_)?(qdata|zero_point)|.*:(_data|_scale|scale)"), "torchao"),
-    (re.compile(r".*\.(weight_scale(_inv)?|input_scale)"), "float8 with scales"),
+    (re.compile(r".*\.\w+_quantizer\._.*"), "ModelOpt"),
+    (re.compile(r".*\.weight_packed"), "compressed-tensors"),
+    (re.compile(r".*\.(weight_scale(_inv|_2)?|input_scale)"), "float8 with scales"),
 )
+
+QUANTIZED_DTYPES = frozenset({"F4", "F6_E2M3", "F6_E3M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"})
+"""The dtypes of safetensors that only quantized weights have."""
+
+
+def quantization_of(config: Mapping[str, Any]) -> str:
+    """Return what quantized the weights of a network with this config; empty if nothing did."""
+    given = config.get("quantization_config")
+    if given is None:
+        return ""
+    method = given.get("quant_method") if isinstance(given, Mapping) else None
+    return shown(method or "by its config")
 
 
 def layout_of(names: Iterable[str]) -> str:
@@ -165,6 +179,14 @@ def quantized_by(names: Iterable[str]) -> str:
         if any(pattern.fullmatch(name) for name in every):
             return method
     return ""
+
+
+def gguf_among(names: Iterable[str]) -> str:
+    """Return the first file of llama.cpp in a folder; empty if there is none, or other weights."""
+    every = sorted(names)
+    if any(name.endswith((SAFE, *PICKLED)) for name in every):
+        return ""
+    return next((name for name in every if name.lower().endswith(GGUF)), "")
 
 
 def is_gguf(start: bytes) -> bool:

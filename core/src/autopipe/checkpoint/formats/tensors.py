@@ -1,7 +1,8 @@
 """Reads the tensors of weight files by mapping them into memory, or one by one.
 
 A file on a local disk is mapped: unless tensors are cast, nothing is copied, and pages are read on
-first use. Over a network, page faults are many times slower than sequential reading, so files are
+first use. Each tensor is mapped by itself where the whole file can't be, because it is larger than
+main memory. Over a network, page faults are many times slower than sequential reading, so files are
 read. Tensors are cast one by one, and the pages of the mapped file are released after each, so that
 the peak memory is that of the weights plus the largest tensor.
 """
@@ -83,7 +84,9 @@ def read_safetensors(
             if os.fstat(stream.fileno()).st_size != header.size:
                 raise DamagedFileError(f"{file} changed while it was loaded; load it again")
             pages = None if is_read else _map(file, stream, header.size, casts)
-            if isinstance(pages, torch.UntypedStorage):
+            if pages is None and not is_read and not casts:
+                found.update(_mapped_in_pieces(file, stream, header))
+            elif isinstance(pages, torch.UntypedStorage):
                 found.update(_mapped(pages, header))
             elif pages is not None:
                 found.update(_mapped_and_cast(pages, header, target))
@@ -128,8 +131,9 @@ def _map(
             torch.UntypedStorage, torch.UntypedStorage.from_file(name, shared=False, nbytes=size)
         )
     except (OSError, ValueError, RuntimeError) as error:
-        # The file system can't map, the address space is limited, or the file was just truncated.
-        _log.info("%s can't be mapped (%s), so it is read", file, error)
+        # The file system can't map, the address space is limited, or the file was just truncated;
+        # or the file is larger than main memory, which Linux grants to no mapping that is written.
+        _log.info("%s can't be mapped as a whole (%s)", file, error)
         return None
 
 
@@ -163,6 +167,20 @@ def _mapped_and_cast(
         if end > done and hasattr(pages, "madvise"):
             pages.madvise(mmap.MADV_DONTNEED, done, end - done)
             done = end
+
+
+def _mapped_in_pieces(file: Path, stream: BinaryIO, header: Header) -> Iterable[tuple[str, Tensor]]:
+    """Map each tensor by itself; those that can't be mapped are read."""
+    for name, info in header.tensors.items():
+        start = info.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        size = info.offset - start + info.size
+        try:
+            pages = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_COPY, offset=start)
+        except (OSError, ValueError, RuntimeError):
+            one = Header({name: info}, header.size)
+            yield from _read(file, stream, one, lambda name, dtype: dtype)
+        else:
+            yield name, _view(pages, info.offset - start, info)
 
 
 def _read(

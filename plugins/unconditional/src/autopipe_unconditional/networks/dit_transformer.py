@@ -183,6 +183,13 @@ class DiTTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         first: Any = self.transformer_blocks[0]
         return first.norm1.emb
 
+    @property
+    def sample_width(self) -> int:
+        """The channels for each cell of the latents; see `autopipe.placement.room`."""
+        config = self.config
+        width = config.num_attention_heads * config.attention_head_dim
+        return int(width // config.patch_size**2)
+
     def forward(
         self,
         hidden_states: Tensor,
