@@ -64,7 +64,8 @@ class JointAttnProcessor2_0:
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
         **joint_attention_kwargs: Any,
     ) -> Any:
-        return attn.compute(hidden_states, encoder_hidden_states, attention_mask, image_rotary_emb)
+        inputs = {} if image_rotary_emb is None else {"rotary": image_rotary_emb}
+        return attn.compute(hidden_states, encoder_hidden_states, attention_mask, **inputs)
 
 
 class AttnAddedKVProcessor(AttnAddedKVProcessor2_0):
