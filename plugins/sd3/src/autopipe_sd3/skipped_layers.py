@@ -1,0 +1,91 @@
+"""Guidance away from a prediction for which the transformer skips layers.
+
+Stable Diffusion 3.5 medium was published with it, to draw what the layers in the middle know of
+anatomy and composition more clearly. It is a form of "Guiding a Diffusion Model with a Bad Version
+of Itself" (Karras et al., 2024, arXiv:2406.02507).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.pipeline.loop import Tensors
+from autopipe.wording import shown
+from autopipe_components.guided import Predict
+from autopipe_components.steps.checks import check_number, check_whole
+from autopipe_components.steps.guidance import Contrast
+
+from .steps import StableDiffusion3Steps
+
+
+class SkipsLayers(StableDiffusion3Steps):
+    """The steps of calls with `skip_guidance_layers`."""
+
+    _skip_layer_guidance_scale: float = 2.8
+
+    @property
+    def skip_guidance_layers(self) -> Sequence[int] | None:
+        """The layers that the further prediction of this call skips."""
+        layers: Sequence[int] | None = self.call.skip_guidance_layers
+        return layers
+
+    def check_conditioning(self) -> None:
+        super().check_conditioning()
+        call, count = self.call, self.transformer.config.num_layers
+        for name in ("scale", "stop", "start"):
+            check_number(f"skip_layer_guidance_{name}", call[f"skip_layer_guidance_{name}"])
+        self._skip_layer_guidance_scale = call.skip_layer_guidance_scale
+        layers = call.skip_guidance_layers
+        if layers is None:
+            return
+        if not isinstance(layers, (list, tuple)):
+            raise ArgumentTypeError(
+                f"skip_guidance_layers is {shown(layers)}; give a list of the numbers of layers"
+            )
+        for one in layers:
+            check_whole("an entry of skip_guidance_layers", one)
+            if not 0 <= one < count:
+                raise ArgumentError(
+                    f"skip_guidance_layers names the layer {shown(one)}; the transformer has the "
+                    f"layers 0 to {count - 1}"
+                )
+
+    def make_predictor(
+        self, tensors: Tensors, extra_channels: Callable[[], Sequence[Tensor]] = tuple
+    ) -> Predict:
+        predict = super().make_predictor(tensors, extra_channels)
+        if self.skip_guidance_layers is None:
+            return predict
+        first = self.call.skip_layer_guidance_start * self.num_steps
+        last = self.call.skip_layer_guidance_stop * self.num_steps
+        others = self.contrast
+
+        def contrasting(step: int, timestep: Tensor) -> Tensor:
+            skips = first < step < last and self.predicts_both_halves
+            self.contrast = Contrast(self._skip_layer_guidance_scale) if skips else others
+            return predict(step, timestep)
+
+        return contrasting
+
+    def run_denoiser(
+        self, sample: Tensor, timestep: Tensor, guidance: Tensor | None, inputs: Mapping[str, Any]
+    ) -> Tensor:
+        contrast, run = self.contrast, super().run_denoiser
+        rows = 0 if contrast is None or self.skip_guidance_layers is None else contrast.rows
+        if not rows:
+            return run(sample, timestep, guidance, inputs)
+        whole = len(sample) - rows
+        made = []
+        for part, further in (
+            (slice(whole), {}),
+            (slice(whole, None), {"skip_layers": self.skip_guidance_layers}),
+        ):
+            if len(sample[part]):
+                rest = {name: one[part] for name, one in inputs.items()}
+                made.append(run(sample[part], timestep, guidance, {**rest, **further}))
+        return torch.cat(made)
