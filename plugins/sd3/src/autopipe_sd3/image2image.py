@@ -85,6 +85,3 @@ class StableDiffusion3Img2ImgPipeline(
             ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()
-
-    def image_to_pixels(self, image: ImageInput) -> Tensor:
-        return self.image_processor.preprocess(image, *self.resolve_size())

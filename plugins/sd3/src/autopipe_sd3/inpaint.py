@@ -13,11 +13,19 @@ from autopipe.tasks import Inpaint
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentInpaint
 from autopipe_components.steps.checks import Prompt
-from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.codec import Codec, Generators, VaeCodec, are_latents
 from autopipe_components.steps.given import checks_of
 
 from .output import Result
 from .steps import GIVEN, StableDiffusion3Steps
+
+
+class InpaintCodec(VaeCodec):
+    """Decodes latents without their shift, as diffusers does in this task alone."""
+
+    def decode_with(self, vae: Any, latents: Tensor) -> Tensor:
+        image: Tensor = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample
+        return image
 
 
 class StableDiffusion3InpaintPipeline(StableDiffusion3Steps, LatentInpaint[Result], Inpaint):
@@ -101,3 +109,18 @@ class StableDiffusion3InpaintPipeline(StableDiffusion3Steps, LatentInpaint[Resul
             ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()
+
+    @property
+    def codec(self) -> Codec:
+        codec = super().codec
+        return InpaintCodec(codec.vae) if isinstance(codec, VaeCodec) else codec
+
+    def begin_call(self) -> int:
+        batch_size = super().begin_call()
+        given, codec = self.call.masked_image_latents, self.codec
+        is_encoded = isinstance(given, Tensor) and given.ndim == 4 and are_latents(codec, given)
+        if is_encoded and self.vae is not None:
+            config = self.vae.config
+            scaled = (given - (config.shift_factor or 0.0)) * config.scaling_factor
+            self.call = self.call.replace(masked_image_latents=scaled)
+        return batch_size

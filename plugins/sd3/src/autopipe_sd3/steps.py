@@ -16,7 +16,7 @@ from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.adapter_scale import adapters_scaled
-from autopipe_components.latent import LatentPipeline
+from autopipe_components.latent import FlowPipeline
 from autopipe_components.steps.checks import Prompt, check_at_least_one, check_width
 from autopipe_components.steps.prompt import check_clip_skip, join_halves, text_length
 
@@ -36,7 +36,7 @@ MOST_TOKENS = 512
 _CLIPS = ("text_encoder", "text_encoder_2")
 
 
-class StableDiffusion3Steps(LatentPipeline[Result]):
+class StableDiffusion3Steps(FlowPipeline[Result]):
     """The components of Stable Diffusion 3 (arXiv:2403.03206), and the steps that all tasks share.
 
     Args:
@@ -72,6 +72,9 @@ class StableDiffusion3Steps(LatentPipeline[Result]):
     )
     output_class = StableDiffusion3PipelineOutput
     required_components = ("transformer", "scheduler")
+    resizes_image = True
+    # The scheduler of the checkpoints was tuned with levels that it shifts itself.
+    even_levels = False
     negative_halves: ClassVar[Mapping[str, str]] = {
         "negative_prompt_embeds": "prompt_embeds",
         "negative_pooled_prompt_embeds": "pooled_prompt_embeds",
@@ -138,12 +141,12 @@ class StableDiffusion3Steps(LatentPipeline[Result]):
         return min(text_length(*pair) for pair in pairs)
 
     @property
-    def size_multiple(self) -> int:  # type: ignore[override]  # the patches are the network's
+    def size_unit(self) -> int:
         return self.vae_scale_factor * self.patch_size
 
     @property
-    def given_size_multiple(self) -> int:  # type: ignore[override]
-        return self.size_multiple
+    def given_size_multiple(self) -> int:  # type: ignore[override]  # that of the network
+        return self.size_unit
 
     # Steps of a call, in order
 
@@ -167,7 +170,6 @@ class StableDiffusion3Steps(LatentPipeline[Result]):
             self._check_widths(sign, *prompts.embeddings(sign))
         if prompts.prompt is not None or (guided and prompts.negative_prompt_embeds is None):
             self._check_encoders(self.clip_skip)
-        self._check_positions(*self.resolve_size())
 
     def _check_length(self, length: int) -> None:
         """Check `max_sequence_length`.
@@ -222,13 +224,9 @@ class StableDiffusion3Steps(LatentPipeline[Result]):
         for one in clips:
             check_clip_skip(clip_skip, one.num_hidden_layers - 1)
 
-    def _check_positions(self, height: int, width: int) -> None:
-        """Check that the transformer has positions for a size in pixels.
-
-        Raises:
-            ArgumentError: if it has too few.
-        """
-        most = self.transformer.config.pos_embed_max_size * self.size_multiple
+    def set_size(self, batch_size: int, height: int, width: int) -> None:
+        super().set_size(batch_size, height, width)
+        most = self.transformer.config.pos_embed_max_size * self.size_unit
         if max(height, width) > most:
             raise ArgumentError(
                 f"height and width are {height} and {width}; this transformer has positions for "
@@ -354,3 +352,15 @@ class StableDiffusion3Steps(LatentPipeline[Result]):
             "encoder_hidden_states": tensors["prompt_embeds"],
             "pooled_projections": tensors["pooled_prompt_embeds"],
         }
+
+    def run_denoiser(
+        self, sample: Tensor, timestep: Tensor, guidance: Tensor | None, inputs: Mapping[str, Any]
+    ) -> Tensor:
+        predicted: Tensor = self.transformer(
+            sample,
+            timestep=timestep,
+            joint_attention_kwargs=self.joint_attention_kwargs,
+            return_dict=False,
+            **inputs,
+        )[0]
+        return predicted
