@@ -21,7 +21,11 @@ from autopipe.pipeline.base import DiffusionPipeline
 
 from .small import LONG, POOLED, TOKENS, TRANSFORMER
 
-WORDS = ("a red cat on a white background", "a photo of a dog", "blurry, low quality")
+WORDS = (
+    "a red cat on a white background",
+    "a photo of a dog, and of a kangaroo in an orange hoodie",
+    "blurry, low quality picture of nothing at all",
+)
 
 
 def _clip(folder: Path, seed: int, **options: Any) -> tuple[Any, Any]:
@@ -35,7 +39,7 @@ def _t5(folder: Path) -> tuple[Any, Any]:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(WORDS),
         model_writer=model,
-        vocab_size=50,
+        vocab_size=60,
         hard_vocab_limit=False,
         pad_id=0,
         eos_id=1,

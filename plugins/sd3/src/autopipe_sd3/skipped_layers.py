@@ -19,6 +19,7 @@ from autopipe.wording import shown
 from autopipe_components.guided import Predict
 from autopipe_components.steps.checks import check_number, check_whole
 from autopipe_components.steps.guidance import Contrast
+from autopipe_components.steps.timesteps import Schedule
 
 from .steps import StableDiffusion3Steps
 
@@ -27,6 +28,7 @@ class SkipsLayers(StableDiffusion3Steps):
     """The steps of calls with `skip_guidance_layers`."""
 
     _skip_layer_guidance_scale: float = 2.8
+    _steps: int = 0
 
     @property
     def skip_guidance_layers(self) -> Sequence[int] | None:
@@ -55,14 +57,19 @@ class SkipsLayers(StableDiffusion3Steps):
                     f"layers 0 to {count - 1}"
                 )
 
+    def make_schedule(self) -> Schedule:
+        schedule = super().make_schedule()
+        self._steps = schedule.steps
+        return schedule
+
     def make_predictor(
         self, tensors: Tensors, extra_channels: Callable[[], Sequence[Tensor]] = tuple
     ) -> Predict:
         predict = super().make_predictor(tensors, extra_channels)
         if self.skip_guidance_layers is None:
             return predict
-        first = self.call.skip_layer_guidance_start * self.num_steps
-        last = self.call.skip_layer_guidance_stop * self.num_steps
+        first = self.call.skip_layer_guidance_start * self._steps
+        last = self.call.skip_layer_guidance_stop * self._steps
         others = self.contrast
 
         def contrasting(step: int, timestep: Tensor) -> Tensor:

@@ -57,7 +57,8 @@ def test_the_masked_image_given_as_latents(paint: Callable[..., Any]) -> None:
 
 
 def test_an_image_given_as_latents(paint: Callable[..., Any]) -> None:
-    paint(16, image=LATENTS[:1])
+    # Without the other one, diffusers multiplies them by the mask in pixels.
+    paint(16, image=LATENTS[:1], masked_image_latents=LATENTS[1:])
 
 
 def test_a_schedule_that_depends_on_the_size(paint: Callable[..., Any]) -> None:

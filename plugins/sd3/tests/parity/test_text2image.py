@@ -112,9 +112,10 @@ def test_latents(draw: Callable[..., Any]) -> None:
 )
 def test_schedulers(draw: Callable[..., Any], name: str, options: dict[str, Any]) -> None:
     given = {"scheduler": getattr(autopipe, name)(**options)}
-    plain = draw(components=given)
+    # Samples of a scheduler come from torch's own generator, which no seed but None sets.
+    plain = draw(components=given, seed=None)
     if options.get("use_dynamic_shifting"):
-        assert np.abs(draw(components=given, mu=2.0) - plain).max() > 1e-3
+        assert np.abs(draw(components=given, seed=None, mu=2.0) - plain).max() > 1e-3
 
 
 def test_networks_of_the_first_version(
