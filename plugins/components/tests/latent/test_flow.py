@@ -13,6 +13,7 @@ from autopipe import AutoencoderKL, DDIMScheduler, FlowMatchEulerDiscreteSchedul
 from autopipe.errors import ArgumentError, SchedulerError
 from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.call import pipeline_call
+from autopipe.placement import room
 from autopipe_components.latent import (
     FlowPipeline,
     LatentImage2Image,
@@ -271,3 +272,11 @@ def test_wrong_arguments_are_refused_before_any_step(make, kind):
         draw(make(kind, DDIMScheduler()), **given)
     with pytest.raises(ArgumentError, match="it takes 9"):
         draw(make(kind, in_channels=36), **given)
+
+
+def test_a_size_without_room_is_refused_before_the_image_is_resized(make, monkeypatch):
+    pipe = make(ToyImg2ImgPipeline)
+    monkeypatch.setattr(room, "whole_memory", lambda device: 1)
+    monkeypatch.delattr(type(pipe.image_processor), "preprocess")
+    with pytest.raises(ArgumentError, match="would take about"):
+        draw(pipe, image=Image.new("RGB", (16, 16)), height=32, width=32)

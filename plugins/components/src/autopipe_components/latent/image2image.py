@@ -32,6 +32,7 @@ class LatentImage2Image(StartsFromImage[_Result]):
         # 2. Convert the image to pixels
         if self.resizes_image:
             size = self.resolve_size()
+            self.set_size(batch_size, *size)
             pixels = self.image_processor.preprocess(call.image, *size)
             check_size_of_latents(self.codec, pixels, size)
         else:
@@ -40,7 +41,8 @@ class LatentImage2Image(StartsFromImage[_Result]):
         if latents is None:
             check_pixels(self.codec, pixels)
         check_spread(pixels, batch_size, "images")
-        self.set_size(batch_size, *size)
+        if not self.resizes_image:
+            self.set_size(batch_size, *size)
         if latents is not None:
             check_latents(latents, self.packed_shape(batch_size))
             latents = self.unpack(latents)
