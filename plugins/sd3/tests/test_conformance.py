@@ -26,8 +26,11 @@ SAMPLES = {
     "negative_prompt_2": (None, "a green square"),
     "negative_prompt_3": (None, "low quality"),
     "clip_skip": (None, 1),
-    "max_sequence_length": (6, 8),
-    "skip_guidance_layers": (None, [1]),
+    "max_sequence_length": (24, 20),
+    "skip_guidance_layers": ([1], None),
+    "skip_layer_guidance_scale": (2.8, 0.5),
+    "skip_layer_guidance_stop": (1.0, 0.2),
+    "skip_layer_guidance_start": (0.01, 0.9),
 }
 
 
