@@ -131,9 +131,7 @@ def test_check_inputs(build: Callable[..., Any]) -> None:
     with pytest.raises(ArgumentError, match="divisible by 4"):
         pipe.check_inputs("a cat", None, None, 16, 18)
     with pytest.raises(ArgumentError, match="both prompt_2"):
-        pipe.check_inputs(
-            None, "a", None, 16, 16, prompt_embeds=EMBEDS, pooled_prompt_embeds=POOL
-        )
+        pipe.check_inputs(None, "a", None, 16, 16, prompt_embeds=EMBEDS, pooled_prompt_embeds=POOL)
 
 
 def test_every_value_works_or_is_refused_by_name(build: Callable[..., Any], task: Any) -> None:

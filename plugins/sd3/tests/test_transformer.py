@@ -56,7 +56,9 @@ def test_skipped_layers_are_not_run(network: Any) -> None:
 def test_processors_of_the_user_see_every_layer(network: Any) -> None:
     seen = []
 
-    def processor(attn: Any, hidden_states: Any, encoder_hidden_states: Any = None, **_: Any) -> Any:
+    def processor(
+        attn: Any, hidden_states: Any, encoder_hidden_states: Any = None, **_: Any
+    ) -> Any:
         seen.append(encoder_hidden_states is None)
         return attn.compute(hidden_states, encoder_hidden_states)
 

@@ -291,9 +291,7 @@ class StableDiffusion3Steps(FlowPipeline[Result]):
                     )
             found += [embeds, pooled]
         embeds, pooled, negative, negative_pooled = (
-            None
-            if one is None
-            else one.to(device).repeat_interleave(num_images_per_prompt, dim=0)
+            None if one is None else one.to(device).repeat_interleave(num_images_per_prompt, dim=0)
             for one in found
         )
         assert embeds is not None
@@ -317,19 +315,14 @@ class StableDiffusion3Steps(FlowPipeline[Result]):
             )
             for name in _CLIPS
         ]
-        t5 = partial(self._zeros, device=device, length=length)
-        if self.text_encoder_3 is not None:
-            t5 = partial(
-                encode_t5, self.tokenizer_3, self.text_encoder_3, device=device, length=length
+        if self.text_encoder_3 is None:
+            width = self.transformer.config.joint_attention_dim
+            absent = torch.zeros(
+                len(texts[0]), length, width, device=device, dtype=self.text_encoder.dtype
             )
-            t5 = self.encoder("text_encoder_3", t5)
-        return embed_texts(clips, t5, texts, clip_skip)
-
-    def _zeros(self, texts: list[str], device: torch.device, length: int) -> Tensor:
-        """Return what stands for the states of an absent T5."""
-        width = self.transformer.config.joint_attention_dim
-        dtype = self.text_encoder.dtype
-        return torch.zeros(len(texts), length, width, device=device, dtype=dtype)
+            return embed_texts(clips, lambda _: absent, texts, clip_skip)
+        t5 = partial(encode_t5, self.tokenizer_3, self.text_encoder_3, device=device, length=length)
+        return embed_texts(clips, self.encoder("text_encoder_3", t5), texts, clip_skip)
 
     def encode_conditioning(self, height: int, width: int) -> Tensors:
         call = self.call

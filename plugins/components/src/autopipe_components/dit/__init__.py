@@ -12,6 +12,7 @@ from .joint_attention import JointAttention as JointAttention
 from .modulation import ContinuousNorm as ContinuousNorm
 from .modulation import ZeroNorm as ZeroNorm
 from .modulation import modulated as modulated
+from .output import Transformer2DModelOutput as Transformer2DModelOutput
 from .rotary import Rotary as Rotary
 from .rotary import grid_positions as grid_positions
 from .rotary import rotary_waves as rotary_waves

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -58,7 +58,7 @@ class SD3Transformer2DModel(Attentive, Checkpointed, ModelMixin):
         ConfigError: if the entries of the config don't fit together.
     """
 
-    config_limits = {
+    config_limits: ClassVar[Mapping[str, Range]] = {
         **LIMITS,
         "joint_attention_dim": WIDTH,
         "caption_projection_dim": WIDTH,
@@ -175,16 +175,14 @@ class SD3Transformer2DModel(Attentive, Checkpointed, ModelMixin):
                 f"hidden_states is {shown(sample)}; this model takes a tensor (B, {channels}, H, "
                 f"W), with H and W divisible by {patch}"
             )
-        for name, value, shape in (
-            ("encoder_hidden_states", prompt, ("tokens", config.joint_attention_dim)),
-            ("pooled_projections", pooled, (config.pooled_projection_dim,)),
+        for name, value, width, axes in (
+            ("encoder_hidden_states", prompt, config.joint_attention_dim, 3),
+            ("pooled_projections", pooled, config.pooled_projection_dim, 2),
         ):
-            wanted = (len(sample), *shape)
-            is_tensor = isinstance(value, Tensor) and value.ndim == len(wanted)
-            if not is_tensor or any(
-                one not in (has, "tokens") for one, has in zip(wanted, value.shape)  # type: ignore[union-attr]
-            ):
+            fits = isinstance(value, Tensor) and value.ndim == axes
+            if value is None or not fits or (len(value), value.shape[-1]) != (len(sample), width):
+                tokens = "tokens, " if axes == 3 else ""
                 raise ArgumentError(
-                    f"{name} is {shown(value)}; this model takes a tensor "
-                    f"({', '.join(map(str, wanted))})"
+                    f"{name} is {shown(value)}; this model takes a tensor ({len(sample)}, {tokens}"
+                    f"{width})"
                 )

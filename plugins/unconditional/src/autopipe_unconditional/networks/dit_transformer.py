@@ -23,8 +23,6 @@ from autopipe_components.networks.embeddings import TimestepEmbedding, Timesteps
 from autopipe_components.networks.limits import LIMITS
 from autopipe_components.networks.transformer import FeedForward
 
-
-
 _TIME_WIDTH = 256
 _LABELS_DROPPED = 0.1
 """The part of the labels that training replaces by the class of none."""
