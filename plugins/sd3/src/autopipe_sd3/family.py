@@ -26,10 +26,7 @@ def autopipe_family() -> Family:
             for name, (module, task) in _TASKS.items()
         ),
         components=(
-            Component(
-                "SD3Transformer2DModel",
-                f"{_PACKAGE}.networks.sd3_transformer:SD3Transformer2DModel",
-            ),
+            Component("SD3Transformer2DModel", f"{_PACKAGE}.transformer:SD3Transformer2DModel"),
             *LIGHT,
         ),
         exports=(

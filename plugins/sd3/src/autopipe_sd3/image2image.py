@@ -17,7 +17,8 @@ from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import checks_of
 
 from .output import Result
-from .steps import GIVEN, StableDiffusion3Steps
+from .prompts import GIVEN
+from .steps import StableDiffusion3Steps
 
 
 class StableDiffusion3Img2ImgPipeline(

@@ -10,17 +10,19 @@ from torch import Tensor
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
-from autopipe_components.latent import LatentText2Image
+from autopipe_components.latent import LatentText2Image, SkipsLayers
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import checks_of
 
 from .output import Result
-from .skipped_layers import SkipsLayers
-from .steps import GIVEN
+from .prompts import GIVEN
+from .steps import StableDiffusion3Steps
 
 
-class StableDiffusion3Pipeline(SkipsLayers, LatentText2Image[Result], Text2Image):
+class StableDiffusion3Pipeline(
+    SkipsLayers[Result], StableDiffusion3Steps, LatentText2Image[Result], Text2Image
+):
     """Text to image with Stable Diffusion 3."""
 
     check_inputs = checks_of("prompt prompt_2 prompt_3 height width", GIVEN)

@@ -6,6 +6,8 @@ arXiv:2403.03206). The names of modules are those that checkpoints use.
 """
 
 from .blocks import JointBlock as JointBlock
+from .dual import DualBlock as DualBlock
+from .dual import DualNorm as DualNorm
 from .embeddings import TextProjection as TextProjection
 from .embeddings import TimeTextEmbedding as TimeTextEmbedding
 from .joint_attention import JointAttention as JointAttention

@@ -77,7 +77,7 @@ def _middle(positions: Tensor, most: int, rows: int, columns: int) -> Tensor:
             f"x {most}; give a smaller image"
         )
     top, left = (most - rows) // 2, (most - columns) // 2
-    grid = positions.unflatten(1, (most, most))
+    grid = torch.unflatten(positions, 1, (most, most))
     return grid[:, top : top + rows, left : left + columns].flatten(1, 2)
 
 

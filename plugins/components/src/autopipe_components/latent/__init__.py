@@ -37,6 +37,7 @@ The hooks of a family, in the order in which a call uses them (those marked * ha
 
 `FlowPipeline` and `PackedLatents` implement some of them: for networks that predict the velocity of
 a flow, and for those whose latents are tokens. They precede `LatentPipeline` among the bases.
+`SkipsLayers`, before the family's class, adds guidance away from a prediction without some layers.
 
 Programs with their own loop call further methods, with the names and signatures of diffusers; they
 are in `starts` and `methods`. The tasks call them too, so a subclass may override `prepare_latents`
@@ -54,5 +55,6 @@ from .flow import FlowPipeline as FlowPipeline
 from .image2image import LatentImage2Image as LatentImage2Image
 from .inpaint import LatentInpaint as LatentInpaint
 from .packed import PackedLatents as PackedLatents
+from .skipped_layers import SkipsLayers as SkipsLayers
 from .steps import LatentPipeline as LatentPipeline
 from .text2image import LatentText2Image as LatentText2Image

@@ -1,14 +1,13 @@
-"""Guidance away from a prediction for which the transformer skips layers.
+"""Guidance away from a prediction for which the network skips layers.
 
-Stable Diffusion 3.5 medium was published with it, to draw what the layers in the middle know of
-anatomy and composition more clearly. It is a form of "Guiding a Diffusion Model with a Bad Version
-of Itself" (Karras et al., 2024, arXiv:2406.02507).
+It is a form of "Guiding a Diffusion Model with a Bad Version of Itself" (Karras et al., 2024,
+arXiv:2406.02507), in which the bad version lacks some layers in the middle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,16 +15,24 @@ from torch import Tensor
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.pipeline.loop import Tensors
 from autopipe.wording import shown
-from autopipe_components.guided import Predict
-from autopipe_components.steps.checks import check_number, check_whole
-from autopipe_components.steps.guidance import Contrast
-from autopipe_components.steps.timesteps import Schedule
 
-from .steps import StableDiffusion3Steps
+from ..guided import Predict
+from ..steps.checks import check_number, check_whole
+from ..steps.guidance import Contrast
+from ..steps.timesteps import Schedule
+from .steps import LatentPipeline
+
+_Result = TypeVar("_Result")
 
 
-class SkipsLayers(StableDiffusion3Steps):
-    """The steps of calls with `skip_guidance_layers`."""
+class SkipsLayers(LatentPipeline[_Result]):
+    """Calls take `skip_guidance_layers`, and networks `skip_layers`: the numbers of layers from 0.
+
+    In the steps after the part `skip_layer_guidance_start` of all steps, and before the part
+    `skip_layer_guidance_stop`, the network also predicts without these layers, and guidance leads
+    away from that by `skip_layer_guidance_scale`. The config of the network has `num_layers`. The
+    class precedes that of the family among the bases.
+    """
 
     _skip_layer_guidance_scale: float = 2.8
     _steps: int = 0
@@ -38,7 +45,7 @@ class SkipsLayers(StableDiffusion3Steps):
 
     def check_conditioning(self) -> None:
         super().check_conditioning()
-        call, count = self.call, self.transformer.config.num_layers
+        call, count = self.call, self.denoiser.config.num_layers
         for name in ("scale", "stop", "start"):
             check_number(f"skip_layer_guidance_{name}", call[f"skip_layer_guidance_{name}"])
         self._skip_layer_guidance_scale = call.skip_layer_guidance_scale
@@ -53,7 +60,7 @@ class SkipsLayers(StableDiffusion3Steps):
             check_whole("an entry of skip_guidance_layers", one)
             if not 0 <= one < count:
                 raise ArgumentError(
-                    f"skip_guidance_layers names the layer {shown(one)}; the transformer has the "
+                    f"skip_guidance_layers names the layer {shown(one)}; the network has the "
                     f"layers 0 to {count - 1}"
                 )
 

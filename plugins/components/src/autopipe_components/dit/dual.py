@@ -1,4 +1,4 @@
-"""Blocks of the transformer in which the tokens of the image also attend to themselves alone."""
+"""Blocks with two streams, of which one also attends to itself alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe_components.dit.blocks import JointBlock
-from autopipe_components.dit.joint_attention import JointAttention
-from autopipe_components.dit.modulation import ZeroNorm, modulated
+from .blocks import JointBlock
+from .joint_attention import JointAttention
+from .modulation import ZeroNorm, modulated
 
 
 class DualNorm(ZeroNorm):
@@ -37,7 +37,8 @@ class DualNorm(ZeroNorm):
 class DualBlock(JointBlock):
     """A joint block whose tokens also attend to themselves, before the feed-forward layer.
 
-    As the first layers of Stable Diffusion 3.5 medium do. The arguments are those of `JointBlock`.
+    Its second attention layer has the norm, the shift, the scale and the gate beside those of the
+    first. The arguments are those of `JointBlock`.
     """
 
     def __init__(self, width: int, *, heads: int, head_dim: int, **options: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -11,28 +10,22 @@ from torch import Tensor, nn
 from autopipe.config import register_to_config
 from autopipe.errors import ArgumentError, ConfigError
 from autopipe.modeling import ModelMixin
-from autopipe.outputs import BaseOutput
 from autopipe.values import Range
 from autopipe.wording import shown
-from autopipe_components.dit.blocks import JointBlock
-from autopipe_components.dit.embeddings import TimeTextEmbedding
-from autopipe_components.dit.modulation import ContinuousNorm
+from autopipe_components.dit import (
+    ContinuousNorm,
+    DualBlock,
+    JointBlock,
+    TimeTextEmbedding,
+    Transformer2DModelOutput,
+)
 from autopipe_components.dit.patches import PatchEmbed, join_patches
 from autopipe_components.networks.attentive import Attentive, attention_options
 from autopipe_components.networks.checkpointing import Checkpointed
 from autopipe_components.networks.embeddings import timesteps_of
 from autopipe_components.networks.limits import LIMITS, WIDTH
 
-from .blocks import DualBlock
-
 _EPS = 1e-6
-
-
-@dataclass
-class SD3Transformer2DModelOutput(BaseOutput):
-    """`sample`: the prediction, (B, out_channels, H, W)."""
-
-    sample: Tensor
 
 
 class SD3Transformer2DModel(Attentive, Checkpointed, ModelMixin):
@@ -129,7 +122,7 @@ class SD3Transformer2DModel(Attentive, Checkpointed, ModelMixin):
         joint_attention_kwargs: Mapping[str, Any] | None = None,
         return_dict: bool = True,
         skip_layers: Sequence[int] | None = None,
-    ) -> SD3Transformer2DModelOutput | tuple[Tensor]:
+    ) -> Transformer2DModelOutput | tuple[Tensor]:
         """Predict the velocity of latents.
 
         Args:
@@ -164,7 +157,7 @@ class SD3Transformer2DModel(Attentive, Checkpointed, ModelMixin):
         patch = self.config.patch_size
         rows, columns = (side // patch for side in hidden_states.shape[-2:])
         predicted = join_patches(patches, rows, columns, patch)
-        return SD3Transformer2DModelOutput(predicted) if return_dict else (predicted,)
+        return Transformer2DModelOutput(predicted) if return_dict else (predicted,)
 
     def _check(self, sample: Tensor, prompt: Tensor | None, pooled: Tensor | None) -> None:
         config = self.config
