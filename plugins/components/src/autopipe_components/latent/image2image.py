@@ -44,8 +44,7 @@ class LatentImage2Image(StartsFromImage[_Result]):
         if not self.resizes_image:
             self.set_size(batch_size, *size)
         if latents is not None:
-            check_latents(latents, self.packed_shape(batch_size))
-            latents = self.unpack(latents)
+            latents = self.given_latents(latents, batch_size)
 
         # 3. Make the schedule, and keep the part that `strength` leaves
         schedule = self.trim_start(self.make_schedule())
