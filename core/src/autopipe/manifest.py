@@ -185,8 +185,8 @@ class Reader:
         keys: tensor names that every file of this layout has.
         target: an `autopipe.checkpoint.single.layout.Layout` class; or a function
             `(path, folder) -> None` that writes the file's content as a checkpoint folder.
-        absent: tensor names that no file of this layout has; one that ends with a dot stands for all
-            names that begin with it.
+        absent: tensor names that no file of this layout has; one that ends with a dot stands for
+            all names that begin with it.
     """
 
     name: str

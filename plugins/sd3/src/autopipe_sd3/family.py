@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Export, Family, Pipeline
+from autopipe.manifest import Component, Export, Family, Pipeline, Reader
 from autopipe.tasks import Task
 from autopipe_components.claims import LIGHT
 
@@ -28,6 +28,17 @@ def autopipe_family() -> Family:
         components=(
             Component("SD3Transformer2DModel", f"{_PACKAGE}.transformer:SD3Transformer2DModel"),
             *LIGHT,
+        ),
+        readers=tuple(
+            Reader(
+                name,
+                keys=(
+                    f"{prefix}joint_blocks.0.x_block.attn.qkv.weight",
+                    f"{prefix}x_embedder.proj.weight",
+                ),
+                target=f"{_PACKAGE}.single_file:StableDiffusion3Layout",
+            )
+            for name, prefix in (("sd3", "model.diffusion_model."), ("sd3-transformer", ""))
         ),
         exports=(
             Export(

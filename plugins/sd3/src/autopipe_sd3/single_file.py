@@ -1,0 +1,119 @@
+"""The layout in which Stable Diffusion 3 is published as single files.
+
+The transformer and the autoencoder are read from it. Text encoders come from `config=`, since some
+of these files have none, others have T5 in float8, and T5's vocabulary is in none of them.
+
+`single_file.json` has the configs that all checkpoints share, and the names of modules by those of
+the authors, outside the blocks and in both streams of a block. Of several modules, each has a part
+of the tensor.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from autopipe.checkpoint.formats.headers import TensorInfo
+from autopipe.checkpoint.single.layout import Contents, Layout, Network, Piece, SingleFile
+from autopipe.errors import WeightsMismatchError
+from autopipe_components.original.layout import UNET, VAE, presets
+from autopipe_components.original.pieces import vae_pieces
+
+_HEAD = 64
+_ABSENT = [f"{what}{n}" for what in ("text_encoder", "tokenizer") for n in ("", "_2", "_3")]
+
+_BLOCK = re.compile(r"joint_blocks\.(\d{1,4})\.(x_block|context_block)\.(.+)")
+
+
+class StableDiffusion3Layout(Layout):
+    """Single files of Stable Diffusion 3 and 3.5, or their transformer alone."""
+
+    @classmethod
+    def read(cls, file: SingleFile) -> Contents:
+        """See `Layout`."""
+        prefix = UNET if any(name.startswith(UNET) for name in file.tensors) else ""
+        tensors, usual = file.under(prefix), presets(__package__)
+        config = file.config("transformer") or _measured(tensors)
+        pieces = dict(_pieces(tensors, config["num_layers"], prefix))
+        networks = {"transformer": Network("diffusers", "SD3Transformer2DModel", config, pieces)}
+        if not prefix:
+            return Contents(networks)
+        if autoencoder := file.under(VAE):
+            config = file.config("vae") or usual["vae"]
+            pieces = vae_pieces(autoencoder, config, VAE)
+            networks["vae"] = Network("diffusers", "AutoencoderKL", config, pieces)
+        return Contents(
+            networks,
+            "StableDiffusion3Pipeline",
+            {
+                "scheduler": ["diffusers", usual["scheduler"]["_class_name"]],
+                **{name: [None, None] for name in _ABSENT},
+            },
+            {"scheduler/scheduler_config.json": usual["scheduler"]},
+            assumed=(
+                "text encoders are not read from such files; pass config= with the folder of the "
+                "same kind of checkpoint, or text_encoder= and so on",
+            ),
+        )
+
+
+def _pieces(
+    tensors: Mapping[str, TensorInfo], layers: int, prefix: str
+) -> Iterator[tuple[str, Piece]]:
+    """Yield the tensors of the transformer by their names here.
+
+    Where scale and shift alone are computed, the authors have the shift first.
+    """
+    modules, streams = (presets(__package__)[name] for name in ("modules", "streams"))
+    for name in tensors:
+        module, dot, kind = name.rpartition(".")
+        if name == "pos_embed":
+            module, dot, kind = name, "", ""
+        found = _BLOCK.fullmatch(module)
+        if found is None:
+            paths = [modules.get(module, module)]
+            swapped = module == "final_layer.adaLN_modulation.1"
+        else:
+            number, stream, own = found.groups()
+            names = streams[stream].get(own, f"{stream}.{own}").split()
+            paths = [f"transformer_blocks.{number}.{one}" for one in names]
+            last = stream == "context_block" and int(number) == layers - 1
+            swapped = last and own == "adaLN_modulation.1"
+        for part, path in enumerate(paths):
+            yield path + dot + kind, Piece(prefix + name, part, len(paths), swapped=swapped)
+
+
+def _measured(tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
+    """Return the config of a transformer as its tensors show it."""
+
+    def shape(name: str, axes: int) -> tuple[int, ...]:
+        found = tensors[name].shape if name in tensors else ()
+        if len(found) != axes or not all(found):
+            raise WeightsMismatchError(
+                f"the transformer has no tensor {name} with {axes} axes; pass config= with the "
+                f"folder of its checkpoint"
+            )
+        return found
+
+    width, channels, patch, _ = shape("x_embedder.proj.weight", 4)
+    blocks = [found for name in tensors if (found := _BLOCK.fullmatch(name))]
+    dual = {int(found[1]) for found in blocks if found[3].startswith("attn2.")}
+    is_normed = any(found[3] == "attn.ln_q.weight" for found in blocks)
+    return {
+        "_class_name": "SD3Transformer2DModel",
+        "sample_size": 128,
+        "patch_size": patch,
+        "in_channels": channels,
+        "out_channels": shape("final_layer.linear.weight", 2)[0] // patch**2,
+        "num_layers": 1 + max((int(found[1]) for found in blocks), default=0),
+        "attention_head_dim": _HEAD,
+        "num_attention_heads": width // _HEAD,
+        "joint_attention_dim": shape("context_embedder.weight", 2)[1],
+        "caption_projection_dim": width,
+        "pooled_projection_dim": shape("y_embedder.mlp.0.weight", 2)[1],
+        "pos_embed_max_size": math.isqrt(shape("pos_embed", 3)[1]),
+        "dual_attention_layers": sorted(dual),
+        "qk_norm": "rms_norm" if is_normed else None,
+    }
