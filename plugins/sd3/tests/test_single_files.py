@@ -28,7 +28,8 @@ MEDIUM = {
 
 
 def test_a_transformer_alone_tells_its_config(tmp_path: Path) -> None:
-    states = original(on_meta(SD3Transformer2DModel, MEDIUM).state_dict(), layers=24)
+    network: Any = on_meta(SD3Transformer2DModel, MEDIUM)
+    states = original(network.state_dict(), network.config)
     shapes = {name: tuple(one.shape) for name, one in states.items()}
     assert shapes["joint_blocks.0.x_block.attn2.qkv.weight"] == (4608, 1536)
     assert shapes["joint_blocks.23.context_block.adaLN_modulation.1.weight"] == (3072, 1536)
@@ -45,7 +46,7 @@ def test_a_file_gives_transformer_and_autoencoder(
     """What it lacks comes from the folder that the caller gives."""
     pipe = build(StableDiffusion3Pipeline)
     pipe.save_pretrained(tmp_path / "folder")
-    state = original(pipe.transformer.state_dict(), layers=3, prefix=PREFIX)
+    state = original(pipe.transformer.state_dict(), pipe.transformer.config, PREFIX)
     file = tmp_path / "x.safetensors"
     save_file(state, file)
     config = tmp_path / "folder"

@@ -2,10 +2,6 @@
 
 The transformer and the autoencoder are read from it. Text encoders come from `config=`, since some
 of these files have none, others have T5 in float8, and T5's vocabulary is in none of them.
-
-`single_file.json` has the configs that all checkpoints share, and the names of modules by those of
-the authors, outside the blocks and in both streams of a block. Of several modules, each has a part
-of the tensor.
 """
 
 from __future__ import annotations
@@ -20,6 +16,8 @@ from autopipe.checkpoint.single.layout import Contents, Layout, Network, Piece, 
 from autopipe.errors import WeightsMismatchError
 from autopipe_components.original.layout import UNET, VAE, presets
 from autopipe_components.original.pieces import vae_pieces
+
+from .original import original_names, swapped_norms
 
 _HEAD = 64
 _ABSENT = [f"{what}{n}" for what in ("text_encoder", "tokenizer") for n in ("", "_2", "_3")]
@@ -36,7 +34,7 @@ class StableDiffusion3Layout(Layout):
         prefix = UNET if any(name.startswith(UNET) for name in file.tensors) else ""
         tensors, usual = file.under(prefix), presets(__package__)
         config = file.config("transformer") or _measured(tensors)
-        pieces = dict(_pieces(tensors, config["num_layers"], prefix))
+        pieces = dict(_pieces(tensors, config, prefix))
         networks = {"transformer": Network("diffusers", "SD3Transformer2DModel", config, pieces)}
         if not prefix:
             return Contents(networks)
@@ -60,29 +58,17 @@ class StableDiffusion3Layout(Layout):
 
 
 def _pieces(
-    tensors: Mapping[str, TensorInfo], layers: int, prefix: str
+    tensors: Mapping[str, TensorInfo], config: Mapping[str, Any], prefix: str
 ) -> Iterator[tuple[str, Piece]]:
-    """Yield the tensors of the transformer by their names here.
-
-    Where scale and shift alone are computed, the authors have the shift first.
-    """
-    modules, streams = (presets(__package__)[name] for name in ("modules", "streams"))
+    """Yield the tensors of the transformer by their names here."""
+    names, swapped = original_names(config), swapped_norms(config)
     for name in tensors:
-        module, dot, kind = name.rpartition(".")
-        if name == "pos_embed":
-            module, dot, kind = name, "", ""
-        found = _BLOCK.fullmatch(module)
-        if found is None:
-            paths = [modules.get(module, module)]
-            swapped = module == "final_layer.adaLN_modulation.1"
-        else:
-            number, stream, own = found.groups()
-            names = streams[stream].get(own, f"{stream}.{own}").split()
-            paths = [f"transformer_blocks.{number}.{one}" for one in names]
-            last = stream == "context_block" and int(number) == layers - 1
-            swapped = last and own == "adaLN_modulation.1"
+        module, dot, kind = (name, "", "") if name in names else name.rpartition(".")
+        means = names.get(module, module)
+        paths = (means,) if isinstance(means, str) else means
         for part, path in enumerate(paths):
-            yield path + dot + kind, Piece(prefix + name, part, len(paths), swapped=swapped)
+            piece = Piece(prefix + name, part, len(paths), swapped=module in swapped)
+            yield path + dot + kind, piece
 
 
 def _measured(tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:

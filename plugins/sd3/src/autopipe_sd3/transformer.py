@@ -25,6 +25,8 @@ from autopipe_components.networks.checkpointing import Checkpointed
 from autopipe_components.networks.embeddings import timesteps_of
 from autopipe_components.networks.limits import LIMITS, WIDTH
 
+from .original import Names, original_names, swapped_norms
+
 _EPS = 1e-6
 
 
@@ -111,6 +113,16 @@ class SD3Transformer2DModel(Attentive, Checkpointed, ModelMixin):
         self.transformer_blocks = nn.ModuleList(block(number) for number in range(num_layers))
         self.norm_out = ContinuousNorm(width)
         self.proj_out = nn.Linear(width, patch_size**2 * (out_channels or in_channels))
+
+    @property
+    def original_names(self) -> Names:
+        """The paths of modules by the names that LoRA files have for them."""
+        here, swapped = dict(self.named_modules()), swapped_norms(self.config)
+        return {
+            name: means
+            for name, means in original_names(self.config).items()
+            if name not in swapped and (means if isinstance(means, str) else means[0]) in here
+        }
 
     def forward(
         self,
