@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from support.pictures import mask, picture
 from support.room import check_refuses_what_cannot_fit
 from support.values import flaws_of
 
-from autopipe import DDIMScheduler, StableDiffusion3Pipeline
+from autopipe import (
+    DDIMScheduler,
+    StableDiffusion3InpaintPipeline,
+    StableDiffusion3Pipeline,
+)
 from autopipe.errors import ArgumentError, ArgumentTypeError, AutopipeError, SchedulerError
 
 from .small import LONG, POOLED
@@ -138,10 +143,13 @@ def test_check_inputs(build: Callable[..., Any]) -> None:
         pipe.check_inputs(None, "a", None, 16, 16, prompt_embeds=EMBEDS, pooled_prompt_embeds=POOL)
 
 
-def test_every_value_works_or_is_refused_by_name(build: Callable[..., Any], task: Any) -> None:
-    call = {"prompt": "a cat", **task.call, "num_inference_steps": 1}
-    flaws = flaws_of(build(task.kind), call)
-    assert not flaws, "\n".join(flaws)
+def test_every_value_works_or_is_refused_by_name(build: Callable[..., Any]) -> None:
+    """Of the tasks together, whose arguments are the same but for those of one or the other."""
+    further = {"image": picture(), "mask_image": mask()}
+    call = {"prompt": "a cat", "output_type": "pt", "max_sequence_length": 6}
+    for kind, given in ((StableDiffusion3Pipeline, {}), (StableDiffusion3InpaintPipeline, further)):
+        flaws = flaws_of(build(kind), {**call, **given, "num_inference_steps": 1})
+        assert not flaws, "\n".join(flaws)
 
 
 def test_what_cannot_fit_is_refused(build: Callable[..., Any], task: Any) -> None:
