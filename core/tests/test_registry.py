@@ -19,7 +19,7 @@ from autopipe.errors import (
     PluginError,
     UnsupportedCheckpointError,
 )
-from autopipe.manifest import Component, Condition, Export, Family, Pipeline
+from autopipe.manifest import Component, Condition, Export, Family, Pipeline, Reader
 from autopipe.registry import Registry, default_registry, register, resolve
 from autopipe.resolution.discovery import Installed, Plugin, Problem
 from autopipe.resolution.targets import load_target
@@ -256,3 +256,11 @@ def test_what_is_taken_or_flawed_is_not_registered() -> None:
     with pytest.raises(PluginError, match="identifier"):
         register(Family("no name"))
     assert default_registry() is after
+
+
+def test_a_reader_is_absent_where_a_name_begins_as_it_says() -> None:
+    reader = Reader("alone", ("first.weight",), "module:Layout", absent=("old", "network."))
+    assert reader.matches({"first.weight", "networks.weight", "old.weight"})
+    assert not reader.matches({"first.weight", "network.weight"})
+    assert not reader.matches({"first.weight", "old"})
+    assert not reader.matches({"second.weight"})

@@ -11,6 +11,7 @@ another family's line under its own condition, whose keyword moves between the r
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -184,13 +185,23 @@ class Reader:
         keys: tensor names that every file of this layout has.
         target: an `autopipe.checkpoint.single.layout.Layout` class; or a function
             `(path, folder) -> None` that writes the file's content as a checkpoint folder.
-        absent: tensor names that no file of this layout has.
+        absent: tensor names that no file of this layout has; one that ends with a dot stands for
+            all names that begin with it.
     """
 
     name: str
     keys: tuple[str, ...]
     target: str
     absent: tuple[str, ...] = ()
+
+    def matches(self, names: Collection[str]) -> bool:
+        """Whether a file with the tensors `names` has this layout."""
+        begins = tuple(one for one in self.absent if one.endswith("."))
+        return (
+            {*self.keys} <= {*names}
+            and {*self.absent}.isdisjoint(names)
+            and not (begins and any(name.startswith(begins) for name in names))
+        )
 
 
 @dataclass(frozen=True)

@@ -142,10 +142,7 @@ class Registry(Classes):
             UnsupportedCheckpointError: if no reader matches its layout, or several do.
         """
         present = set(keys)
-        readers = self.of("reader").values()
-        found: list[Reader] = [
-            one for one in readers if present >= {*one.keys} and present.isdisjoint(one.absent)
-        ]
+        found: list[Reader] = [o for o in self.of("reader").values() if o.matches(present)]
         if len(found) != 1:
             raise UnsupportedCheckpointError(self._explain.no_reader(origin, found))
         return found[0]

@@ -124,7 +124,8 @@ def autopipe_family() -> Manifest:
                 name,
                 keys=(f"{prefix}encoder.conv_in.weight", f"{prefix}encoder.{key}.conv1.weight"),
                 target="autopipe_components.original.autoencoder:AutoencoderLayout",
-                absent=("model.diffusion_model.input_blocks.0.0.weight",),
+                # A file with a network that denoises is of that network's layout.
+                absent=("model.diffusion_model.",),
             )
             for name, prefix, key in _AUTOENCODERS
         ),

@@ -27,7 +27,7 @@ class AttentionMembers(nn.Module):
     to_q: nn.Linear
     to_k: Any
     to_v: Any
-    default_processor: ClassVar[type[AttnProcessor2_0]] = AttnProcessor2_0
+    default_processor: ClassVar[type[Any]] = AttnProcessor2_0
     """The class of the processor that stands for none."""
     residual_connection: bool = False
     """Whether a processor adds the input to its result."""
@@ -41,7 +41,8 @@ class AttentionMembers(nn.Module):
         self.group_norm: Any = None
         self.spatial_norm: Any = None
         self.norm_cross: Any = None
-        self.norm_q = self.norm_k = None
+        self.norm_q: Any = None
+        self.norm_k: Any = None
 
     @property
     def scale(self) -> float:

@@ -21,7 +21,10 @@ AttentionProcessor: TypeAlias = Callable[..., Tensor]
 """The type of an attention processor."""
 
 _OF_ALL = frozenset(
-    {"attn", "hidden_states", "encoder_hidden_states", "attention_mask", "temb", "scale"}
+    {
+        *("attn", "hidden_states", "encoder_hidden_states", "attention_mask", "temb"),
+        *("image_rotary_emb", "scale"),
+    }
 )
 """Arguments that are not options. `scale` belongs to adapters, whose layers read it."""
 
@@ -47,6 +50,22 @@ class AttnProcessor2_0:
 
 class AttnAddedKVProcessor2_0(AttnProcessor2_0):
     """The same for layers that attend to the prompt and to pixels at once."""
+
+
+class JointAttnProcessor2_0:
+    """The same for layers that attend over two streams of tokens, and return both."""
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+        **joint_attention_kwargs: Any,
+    ) -> Any:
+        inputs = {} if image_rotary_emb is None else {"rotary": image_rotary_emb}
+        return attn.compute(hidden_states, encoder_hidden_states, attention_mask, **inputs)
 
 
 class AttnAddedKVProcessor(AttnAddedKVProcessor2_0):

@@ -15,14 +15,13 @@ from autopipe.errors import ArgumentError, ConfigError
 from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput
 from autopipe.wording import shown
+from autopipe_components.dit.patches import PatchEmbed, join_patches
 from autopipe_components.networks.attention import Attention
 from autopipe_components.networks.attentive import Attentive, attention_options
 from autopipe_components.networks.checkpointing import Checkpointed
 from autopipe_components.networks.embeddings import TimestepEmbedding, Timesteps, timesteps_of
 from autopipe_components.networks.limits import LIMITS
 from autopipe_components.networks.transformer import FeedForward
-
-from .patches import PatchEmbed, join_patches
 
 _TIME_WIDTH = 256
 _LABELS_DROPPED = 0.1

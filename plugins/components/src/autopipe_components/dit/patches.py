@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from autopipe.errors import ConfigError
-from autopipe_components.networks.attention import to_tokens
+from autopipe.errors import ArgumentError, ConfigError
 
-_MOST_NUMBERS = 1 << 26
-"""The most numbers in the position embedding of a network, far above any published one."""
+from ..networks.attention import to_tokens
+
+_MOST_NUMBERS, _MOST_STORED = 1 << 26, 1 << 29
+"""The most numbers in the position embedding of a network, far above any published one: where it is
+computed, and where it comes with the checkpoint."""
 
 
 class PatchEmbed(nn.Module):
@@ -20,36 +22,63 @@ class PatchEmbed(nn.Module):
     row. Images of another size than `side` have the same range of positions, in finer or coarser
     steps.
 
+    With `most`, the positions are those of a grid of `most` x `most` patches over that range, of
+    which an image has the ones in the middle (Esser et al., 2024, arXiv:2403.03206, section 5.3.2).
+    They are then part of the checkpoint.
+
     Raises:
         ConfigError: if the patches don't fill the image, `width` is not a multiple of 4, or the
             embedding of all positions would be absurdly large.
     """
 
-    def __init__(self, *, side: int, patch: int, channels: int, width: int) -> None:
+    def __init__(
+        self, *, side: int, patch: int, channels: int, width: int, most: int | None = None
+    ) -> None:
         super().__init__()
-        self.cells = side // patch
+        self.cells, self.most = side // patch, most
         if side % patch:
             raise ConfigError(f"sample_size is {side}; it must be divisible by patch_size, {patch}")
         if width % 4:
             raise ConfigError(
                 f"num_attention_heads * attention_head_dim is {width}; it must be divisible by 4"
             )
-        if self.cells**2 * width > _MOST_NUMBERS:
+        name, cells, limit = "sample_size", self.cells, _MOST_NUMBERS
+        if most is not None:
+            name, cells, limit = "pos_embed_max_size", most, _MOST_STORED
+        if cells**2 * width > limit:
             raise ConfigError(
-                f"sample_size asks for positions of {self.cells} x {self.cells} patches, "
-                f"attention_head_dim for {width} numbers of each; the limit is {_MOST_NUMBERS:,}"
+                f"{name} asks for positions of {cells} x {cells} patches, attention_head_dim for "
+                f"{width} numbers of each; the limit is {limit:,}"
             )
         self.proj = nn.Conv2d(channels, width, kernel_size=patch, stride=patch)
-        positions = embed_positions(self.cells, self.cells, width, span=self.cells)
-        self.register_buffer("pos_embed", positions, persistent=False)
+        positions = embed_positions(cells, cells, width, span=self.cells)
+        self.register_buffer("pos_embed", positions, persistent=most is not None)
 
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.proj(pixels)
         width, rows, columns = patches.shape[1:]
         positions: Tensor = self.pos_embed  # type: ignore[assignment]  # a buffer
-        if (rows, columns) != (self.cells, self.cells):
+        if self.most is not None:
+            positions = _middle(positions, self.most, rows, columns)
+        elif (rows, columns) != (self.cells, self.cells):
             positions = embed_positions(rows, columns, width, span=self.cells)
         return to_tokens(patches) + positions.to(patches)
+
+
+def _middle(positions: Tensor, most: int, rows: int, columns: int) -> Tensor:
+    """Return those of (1, most * most, width) that are in the middle, (1, rows * columns, width).
+
+    Raises:
+        ArgumentError: if there are more rows or columns than `most`.
+    """
+    if max(rows, columns) > most:
+        raise ArgumentError(
+            f"the image has {rows} x {columns} patches, and this network has positions for {most} "
+            f"x {most}; give a smaller image"
+        )
+    top, left = (most - rows) // 2, (most - columns) // 2
+    grid = torch.unflatten(positions, 1, (most, most))
+    return grid[:, top : top + rows, left : left + columns].flatten(1, 2)
 
 
 def embed_positions(rows: int, columns: int, width: int, *, span: int) -> Tensor:
