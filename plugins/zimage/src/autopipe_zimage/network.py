@@ -1,0 +1,339 @@
+"""The transformer that denoises latents as one sequence with the caption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autopipe.config import register_to_config
+from autopipe.errors import ArgumentError, ConfigError
+from autopipe.modeling import ModelMixin
+from autopipe.outputs import BaseOutput
+from autopipe.values import Range
+from autopipe.wording import shown
+from autopipe_components.dit import Rotary, rotary_waves
+from autopipe_components.networks.attentive import Attentive, attention_options
+from autopipe_components.networks.checkpointing import Checkpointed
+from autopipe_components.networks.embeddings import timesteps_of
+from autopipe_components.networks.limits import LIMITS
+
+from .layers import FinalLayer, Options, TimeEmbedding, ZImageTransformerBlock
+from .sequences import (
+    MULTIPLE,
+    Tokens,
+    filled_length,
+    from_patches,
+    grid_of,
+    positions_of_caption,
+    positions_of_image,
+    to_patches,
+)
+
+_AXES = 3
+"""The axes of a position: moment, row and column."""
+
+_CONDITION = 256
+"""The width of the embedding of time, at most that of the network."""
+
+_WIDTH = Range(1, 1 << 16)
+_LAYERS = Range(0, 256)
+_PATCHES = Range(1, 63, filled=True, longest=8)
+_LIST = Range(1, 1 << 16, filled=True, longest=_AXES)
+
+@dataclass
+class ZImageTransformer2DModelOutput(BaseOutput):
+    """`sample`: the prediction for each image, a list of (C, F, H, W)."""
+
+    sample: list[Tensor]
+
+
+class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
+    """Predicts the velocity of noisy latents from the time and the embedding of a caption.
+
+    Latents and caption first pass layers of their own, then all further ones as one sequence.
+
+    "Z-Image: An Efficient Image Generation Foundation Model with Single-Stream Diffusion
+    Transformer" (Z-Image Team, 2025, arXiv:2511.22699).
+
+    Args:
+        all_patch_size, all_f_patch_size: the sides of patches in cells, and their frames; there
+            are layers for each pair, and a call chooses one.
+        in_channels: of the latents.
+        dim: the width of tokens.
+        n_layers, n_refiner_layers: the layers of the whole sequence, and of each part before.
+        n_heads: of the attention.
+        n_kv_heads: not used; published configs have it.
+        norm_eps: of the norms of tokens.
+        qk_norm: whether queries and keys are normalised.
+        cap_feat_dim: the width of the embedding of captions.
+        siglip_feat_dim: has to be None; images as conditions are not supported.
+        rope_theta: the base of the frequencies of positions.
+        t_scale: what the time is multiplied by before it is embedded.
+        axes_dims: for moment, row and column of a position, their parts of a head.
+        axes_lens: the number of moments, rows and columns.
+
+    Raises:
+        ConfigError: if entries don't fit together.
+    """
+
+    config_limits = {
+        **LIMITS,
+        "all_patch_size": _PATCHES,
+        "all_f_patch_size": _PATCHES,
+        "dim": _WIDTH,
+        "n_layers": _LAYERS,
+        "n_refiner_layers": _LAYERS,
+        "n_heads": _WIDTH,
+        "cap_feat_dim": _WIDTH,
+        "axes_dims": _LIST,
+        "axes_lens": _LIST,
+        "rope_theta": Range(1, 1e12),
+        "t_scale": Range(-1e9, 1e9),
+    }
+    _supports_gradient_checkpointing = True
+    _no_split_modules = ["ZImageTransformerBlock"]
+
+    @register_to_config
+    def __init__(
+        self,
+        all_patch_size: Sequence[int] = (2,),
+        all_f_patch_size: Sequence[int] = (1,),
+        in_channels: int = 16,
+        dim: int = 3840,
+        n_layers: int = 30,
+        n_refiner_layers: int = 2,
+        n_heads: int = 30,
+        n_kv_heads: int = 30,
+        norm_eps: float = 1e-5,
+        qk_norm: bool = True,
+        cap_feat_dim: int = 2560,
+        siglip_feat_dim: int | None = None,
+        rope_theta: float = 256.0,
+        t_scale: float = 1000.0,
+        axes_dims: Sequence[int] = (32, 48, 48),
+        axes_lens: Sequence[int] = (1024, 512, 512),
+    ) -> None:
+        super().__init__()
+        _check_config(self.config)
+        condition = min(dim, _CONDITION)
+
+        def blocks(count: int, condition: int | None) -> nn.ModuleList:
+            return nn.ModuleList(
+                ZImageTransformerBlock(
+                    dim,
+                    heads=n_heads,
+                    eps=norm_eps,
+                    norm_eps=1e-5 if qk_norm else None,
+                    condition=condition,
+                )
+                for _ in range(count)
+            )
+
+        sizes = {
+            _key(patch, frames): patch * patch * frames * in_channels
+            for patch, frames in zip(all_patch_size, all_f_patch_size)
+        }
+        self.all_x_embedder = nn.ModuleDict({k: nn.Linear(n, dim) for k, n in sizes.items()})
+        self.all_final_layer = nn.ModuleDict(
+            {key: FinalLayer(dim, numbers, condition) for key, numbers in sizes.items()}
+        )
+        self.noise_refiner = blocks(n_refiner_layers, condition)
+        self.context_refiner = blocks(n_refiner_layers, None)
+        self.t_embedder = TimeEmbedding(condition)
+        self.cap_embedder = nn.Sequential(
+            nn.RMSNorm(cap_feat_dim, eps=norm_eps), nn.Linear(cap_feat_dim, dim)
+        )
+        self.x_pad_token = nn.Parameter(torch.zeros(1, dim))
+        self.cap_pad_token = nn.Parameter(torch.zeros(1, dim))
+        self.layers = blocks(n_layers, condition)
+
+    @property
+    def sample_width(self) -> float:
+        """How many channels there are at least for each cell of the latents."""
+        return float(self.config.dim / self.config.all_patch_size[0] ** 2)
+
+    @property
+    def longest_caption(self) -> int:
+        """The most tokens of a caption."""
+        # The first moment is 1, and the image comes at the one after the filled caption.
+        return max(int(self.config.axes_lens[0]) - 2, 0) // MULTIPLE * MULTIPLE
+
+    def forward(
+        self,
+        x: Sequence[Tensor],
+        t: Tensor,
+        cap_feats: Sequence[Tensor],
+        return_dict: bool = True,
+        controlnet_block_samples: Mapping[int, Tensor] | None = None,
+        siglip_feats: None = None,
+        image_noise_mask: None = None,
+        patch_size: int = 2,
+        f_patch_size: int = 1,
+        joint_attention_kwargs: Options | None = None,
+    ) -> ZImageTransformer2DModelOutput | tuple[list[Tensor]]:
+        """Predict the velocity of latents, from noise to image.
+
+        Args:
+            x: the noisy latents (C, F, H, W) of each image.
+            t: the time of each, (B,), from 0 for noise to 1 for an image.
+            cap_feats: the embedding (K, `cap_feat_dim`) of the caption of each.
+            return_dict: if False, return `(predictions,)`.
+            controlnet_block_samples: by number of a layer, what is added to its tokens.
+            siglip_feats, image_noise_mask: have to be None; images as conditions are not
+                supported.
+            patch_size, f_patch_size: which layers for patches to use.
+            joint_attention_kwargs: what attention processors of yours take.
+
+        Raises:
+            ArgumentError: if a shape doesn't fit, or a layer for patches is missing.
+        """
+        options = attention_options(joint_attention_kwargs, self)
+        if siglip_feats is not None or image_noise_mask is not None:
+            raise ArgumentError(
+                "siglip_feats and image_noise_mask belong to networks that see images, which are "
+                "not supported; leave them out"
+            )
+        grids = self._check(x, cap_feats, patch_size, f_patch_size)
+        times = timesteps_of(t, torch.empty(len(x), device=x[0].device)).expand(len(x))
+        condition = self.t_embedder(times * self.config.t_scale).to(x[0].dtype)
+
+        captions = self._captions(cap_feats)
+        told = self._waves(captions)
+        for block in self.context_refiner:
+            captions = self._passed(block, captions, told, options)
+
+        patches = [to_patches(one, patch_size, f_patch_size) for one in x]
+        images = self._images(patches, grids, captions, _key(patch_size, f_patch_size))
+        seen = self._waves(images)
+        for block in self.noise_refiner:
+            images = self._passed(block, images, seen, options, condition)
+
+        whole = images.followed_by(captions)
+        both = self._waves(whole)
+        for number, block in enumerate(self.layers):
+            whole = self._passed(block, whole, both, options, condition)
+            if number in (controlnet_block_samples or {}):
+                whole = whole.replaced(whole.values + controlnet_block_samples[number])  # type: ignore[index]
+
+        # Captions have served; only the tokens of images are turned into patches.
+        final = self.all_final_layer[_key(patch_size, f_patch_size)]
+        found = final(whole.values[:, : max(images.lengths)], condition)
+        samples = [
+            from_patches(one[: len(own)], grid, patch_size, f_patch_size)
+            for one, own, grid in zip(found, patches, grids)
+        ]
+        return ZImageTransformer2DModelOutput(samples) if return_dict else (samples,)
+
+    def _captions(self, embeds: Sequence[Tensor]) -> Tokens:
+        lengths = [len(one) for one in embeds]
+        embedded = self.cap_embedder(torch.cat(list(embeds))).split(lengths)
+        grids = [positions_of_caption(filled_length(n), embeds[0].device) for n in lengths]
+        return Tokens.filled(embedded, grids, self.cap_pad_token)
+
+    def _images(
+        self,
+        patches: Sequence[Tensor],
+        grids: Sequence[tuple[int, int, int]],
+        captions: Tokens,
+        key: str,
+    ) -> Tokens:
+        embedded = self.all_x_embedder[key](torch.cat(list(patches)))
+        places = [
+            positions_of_image(grid, length, embedded.device)
+            for grid, length in zip(grids, captions.lengths)
+        ]
+        return Tokens.filled(embedded.split([*map(len, patches)]), places, self.x_pad_token)
+
+    def _waves(self, tokens: Tokens) -> tuple[Rotary, Tensor | None]:
+        """Return what layers need to know about the places of tokens: turns, and what is hidden."""
+        config = self.config
+        turns = rotary_waves(tokens.positions, config.axes_dims, theta=config.rope_theta)
+        return turns, tokens.bias()
+
+    def _passed(self, block: nn.Module, tokens: Tokens, waves: Any, *further: Any) -> Tokens:
+        return tokens.replaced(self.run(block, tokens.values, *waves, *further))
+
+    def _check(
+        self, images: Sequence[Tensor], captions: Sequence[Tensor], patch: int, frames: int
+    ) -> list[tuple[int, int, int]]:
+        """Check the shapes of a call, and return the grid of patches of each image.
+
+        Raises:
+            ArgumentError: if they don't fit.
+        """
+        config = self.config
+        if _key(patch, frames) not in self.all_x_embedder:
+            raise ArgumentError(
+                f"patch_size and f_patch_size are {shown(patch)} and {shown(frames)}; this network "
+                f"has layers for {' and '.join(self.all_x_embedder)}"
+            )
+        if len(images) != len(captions) or not len(images):
+            raise ArgumentError(
+                f"got {len(images)} images and {len(captions)} captions; give one for each"
+            )
+        sides = (frames, patch, patch)
+        for one in images:
+            fits = one.ndim == 1 + _AXES and one.shape[0] == config.in_channels
+            if not fits or any(n % side or not n for n, side in zip(one.shape[1:], sides)):
+                raise ArgumentError(
+                    f"x has a tensor of shape {tuple(one.shape)}; this network takes "
+                    f"({config.in_channels}, frames, height, width), divisible by {sides}"
+                )
+        for one in captions:
+            if one.ndim != 2 or one.shape[1] != config.cap_feat_dim or not len(one):
+                raise ArgumentError(
+                    f"cap_feats has a tensor of shape {tuple(one.shape)}; this network takes "
+                    f"(tokens, {config.cap_feat_dim})"
+                )
+        grids = [grid_of(one, patch, frames) for one in images]
+        for grid, caption in zip(grids, captions):
+            self._check_places(grid, filled_length(len(caption)))
+        return grids
+
+    def _check_places(self, grid: tuple[int, int, int], caption: int) -> None:
+        depth, rows, columns = grid
+        needed = (caption + 1 + depth, rows, columns)
+        for name, count, most in zip(("moments", "rows", "columns"), needed, self.config.axes_lens):
+            if count > most:
+                raise ArgumentError(
+                    f"a caption of {caption} tokens and an image of {rows} x {columns} patches "
+                    f"need {count} {name}, but this network knows {most}; shorten the caption, or "
+                    f"make the image smaller"
+                )
+
+
+def _key(patch: int, frames: int) -> str:
+    return f"{patch}-{frames}"
+
+
+def _check_config(config: Any) -> None:
+    """Check entries that have to fit together.
+
+    Raises:
+        ConfigError: if they don't.
+    """
+    head, axes = config.dim / config.n_heads, [*config.axes_dims]
+    if len(axes) != _AXES or len(config.axes_lens) != _AXES:
+        raise ConfigError(
+            f"axes_dims is {shown(axes)} and axes_lens {shown(config.axes_lens)}; give {_AXES} "
+            f"numbers in each"
+        )
+    if sum(axes) != head or any(width % 2 for width in axes):
+        raise ConfigError(
+            f"axes_dims is {shown(axes)}; it takes even numbers whose sum is dim / n_heads, "
+            f"{head:g}"
+        )
+    if len(config.all_patch_size) != len(config.all_f_patch_size):
+        raise ConfigError(
+            f"all_patch_size has {len(config.all_patch_size)} entries and all_f_patch_size "
+            f"{len(config.all_f_patch_size)}; give pairs"
+        )
+    if config.siglip_feat_dim is not None:
+        raise ConfigError(
+            "siglip_feat_dim is given, but networks that see images are not supported; load a "
+            "checkpoint for text to image, where it is null"
+        )
