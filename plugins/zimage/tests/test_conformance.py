@@ -1,0 +1,37 @@
+"""What every family promises, checked for this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import autopipe
+from autopipe.manifest import Pipeline
+from autopipe_devkit.conformance import Conformance
+
+EXPECTED = {
+    "guidance": "as in diffusers, every scale above 0 guides, and 0 turns guidance off",
+}
+
+
+class TestConformance(Conformance):
+    family = "zimage"
+    size = (16, 16)
+    expected_failures = EXPECTED
+
+    @pytest.fixture
+    def checkpoint(self, build: Callable[..., Any]) -> Any:
+        return build(autopipe.ZImagePipeline)
+
+    def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
+        return {"height": 16, "width": 16}
+
+    def samples(self, pipeline: Pipeline) -> dict[str, tuple[Any, Any]]:
+        return {
+            "negative_prompt": ("a cat", "a green square"),
+            "cfg_normalization": (False, 0.5),
+            "cfg_truncation": (1.0, 0.1),
+            "max_sequence_length": (512, 8),
+        }
