@@ -56,6 +56,9 @@ class GuidedPipeline(DiffusionPipeline):
     2B samples: first B without the prompt (the negative half), then B with it.
     """
 
+    attention_argument: ClassVar[str] = "cross_attention_kwargs"
+    """The argument of calls that holds the keyword arguments for the network's attention."""
+
     output_types: ClassVar[tuple[str, ...]] = OUTPUT_TYPES
     """The values of `output_type` that calls accept."""
 
@@ -206,7 +209,7 @@ class GuidedPipeline(DiffusionPipeline):
         check_images_per_prompt(num_images_per_prompt)
         check_output_type(output_type, self.output_types)
         check_guidance(guidance_scale)
-        attention_options(cross_attention_kwargs, self.denoiser)
+        attention_options(cross_attention_kwargs, self.denoiser, argument=self.attention_argument)
         self._guidance_scale = guidance_scale
         self._cross_attention_kwargs = cross_attention_kwargs
         batch_size = prompts * num_images_per_prompt

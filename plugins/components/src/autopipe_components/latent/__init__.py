@@ -18,7 +18,8 @@ The hooks of a family, in the order in which a call uses them (those marked * ha
     required_components       the components that every call needs
     check_prompts *           checks the prompts and returns their number
     check_conditioning        checks what depends on guidance, and arguments of the family's own
-    size_multiple, ignores_partial_size, default_size    limits of height and width
+    size_multiple, rounds_size, ignores_partial_size, default_size    limits of height and width
+    resizes_image             whether an initial image gets height and width of the call
     denoiser_in_channels      input channels of the network, which tell whether it sees masks
     make_schedule             the timesteps
     trim_start                removes the timesteps that an initial image makes unnecessary
@@ -31,7 +32,11 @@ The hooks of a family, in the order in which a call uses them (those marked * ha
     negative_halves           halves of tensors that step callbacks may replace separately
     denoiser, denoiser_inputs, run_denoiser, apply_guidance, embed_guidance_scale,
     guidance_embedding_dim, do_classifier_free_guidance    the prediction; see `guided`
+    pack, unpack, pack_mask, packed_shape    the form that latents have in the loop
     output_values             converts decoded pixels to the values of the record
+
+`FlowPipeline` and `PackedLatents` implement some of them: for networks that predict the velocity of
+a flow, and for those whose latents are tokens. They precede `LatentPipeline` among the bases.
 
 Programs with their own loop call further methods, with the names and signatures of diffusers; they
 are in `starts` and `methods`. The tasks call them too, so a subclass may override `prepare_latents`
@@ -45,7 +50,9 @@ overrides hooks; see `begin_call`, `prepare_batch` and `make_predictor`.
 """
 
 from .beside_image import LatentBesideImage as LatentBesideImage
+from .flow import FlowPipeline as FlowPipeline
 from .image2image import LatentImage2Image as LatentImage2Image
 from .inpaint import LatentInpaint as LatentInpaint
+from .packed import PackedLatents as PackedLatents
 from .steps import LatentPipeline as LatentPipeline
 from .text2image import LatentText2Image as LatentText2Image

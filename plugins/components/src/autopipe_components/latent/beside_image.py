@@ -45,7 +45,7 @@ class LatentBesideImage(LatentPipeline[_Result]):
         pixels = self.image_to_pixels(call.image)
         check_spread(pixels, batch_size, "images")
         height, width = self.size_beside(pixels)
-        self.check_image_memory(batch_size, height, width)
+        self.set_size(batch_size, height, width)
         self.check_beside(pixels)
         shape = self.latent_shape(batch_size, height, width)
         if latents is not None:

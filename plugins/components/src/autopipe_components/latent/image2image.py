@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from ..steps.checks import check_image, check_strength, check_tensor
-from ..steps.codec import check_pixels, check_spread
+from ..steps.codec import check_pixels, check_size_of_latents, check_spread
 from ..steps.text2image import check_latents
 from .starts import StartsFromImage
 
@@ -25,20 +25,28 @@ class LatentImage2Image(StartsFromImage[_Result]):
         self.check_steps()
         self.check_denoiser()
         check_tensor("latents", latents)
-        if latents is not None:
+        if latents is not None and not self.resizes_image:
             check_latents(latents, (batch_size, self.codec.channels, *latents.shape[-2:]))
         callbacks = self.check_callbacks()
 
-        # 2. Make the schedule, and keep the part that `strength` leaves
-        schedule = self.trim_start(self.make_schedule())
-
-        # 3. Convert the image to pixels
-        pixels = self.image_to_pixels(call.image)
+        # 2. Convert the image to pixels
+        if self.resizes_image:
+            size = self.resolve_size()
+            pixels = self.image_processor.preprocess(call.image, *size)
+            check_size_of_latents(self.codec, pixels, size)
+        else:
+            pixels = self.image_to_pixels(call.image)
+            size = self.size_in_pixels(pixels if latents is None else latents)
         if latents is None:
             check_pixels(self.codec, pixels)
         check_spread(pixels, batch_size, "images")
-        size = self.size_in_pixels(pixels if latents is None else latents)
-        self.check_image_memory(batch_size, *size)
+        self.set_size(batch_size, *size)
+        if latents is not None:
+            check_latents(latents, self.packed_shape(batch_size))
+            latents = self.unpack(latents)
+
+        # 3. Make the schedule, and keep the part that `strength` leaves
+        schedule = self.trim_start(self.make_schedule())
 
         # 4. Encode the prompt
         tensors = self.prepare_conditioning(*size)
@@ -58,7 +66,7 @@ class LatentImage2Image(StartsFromImage[_Result]):
                 call.get("generator"),
                 **clean,
             )
-        tensors["latents"] = latents.to(device=device, dtype=dtype)
+        tensors["latents"] = self.pack(latents.to(device=device, dtype=dtype))
 
         # 6. Denoise
         denoised = self.denoise_latents(tensors, self.trim_end(schedule), callbacks)

@@ -41,7 +41,7 @@ class LatentInpaint(StartsFromMask[_Result]):
         batch_size, call = self.begin_call(), self.call
         latents = call.get("latents")
         height, width = self.resolve_size()
-        self.check_image_memory(batch_size, height, width)
+        self.set_size(batch_size, height, width)
         crop, paste = call.get("padding_mask_crop"), call.get("paste_unmasked", False)
         check_image(call.image)
         check_mask(call.image, call.mask_image)
@@ -94,6 +94,7 @@ class LatentInpaint(StartsFromMask[_Result]):
             masked_image_latents=call.get("masked_image_latents"),
             guided=self.do_classifier_free_guidance,
             noised=self.adds_noise,
+            pure=None if self.starts_pure else False,
         )
 
         # 6. Denoise, keeping what is outside the mask
@@ -117,6 +118,7 @@ class LatentInpaint(StartsFromMask[_Result]):
         self, tensors: Tensors, start: Inpainting, schedule: Schedule, callbacks: StepCallbacks
     ) -> Tensor:
         """Denoise from `start`, keeping what is outside the mask."""
+        start = self._packed(start)
         tensors["latents"] = start.latents
         tensors["mask"] = start.mask
         tensors["masked_image_latents"] = start.masked_image_latents
@@ -134,4 +136,15 @@ class LatentInpaint(StartsFromMask[_Result]):
             keep=lambda step, timestep, after: inpainting().keep(
                 self.scheduler, schedule.timesteps, step, after
             ),
+        )
+
+    def _packed(self, start: Inpainting) -> Inpainting:
+        """Return `start` in the form that the loop has."""
+        original, masked = start.original, start.masked_image_latents
+        return Inpainting(
+            latents=self.pack(start.latents),
+            noise=self.pack(start.noise),
+            original=None if original is None else self.pack(original),
+            mask=self.pack_mask(start.mask),
+            masked_image_latents=None if masked is None else self.pack(masked),
         )

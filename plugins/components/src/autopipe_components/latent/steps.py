@@ -23,19 +23,18 @@ from ..steps.checks import (
     check_guidance,
     check_network_channels,
     check_number,
-    check_size,
     check_steps,
 )
 from ..steps.codec import NoCodec, in_dtype_of
 from ..steps.given import check_image_prompts
 from ..steps.guidance import guide
 from ..steps.timesteps import Schedule, set_schedule
-from .methods import LatentMethods
+from .sizes import SizedLatents
 
 _Result = TypeVar("_Result")
 
 
-class LatentPipeline(LatentMethods, Generic[_Result]):
+class LatentPipeline(SizedLatents, Generic[_Result]):
     """The base class of families that denoise the latents of an autoencoder.
 
     A family implements the hooks that raise `NotImplementedError` here, and overrides others if
@@ -49,12 +48,9 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
     output_class: ClassVar[type[Any]]
     """The record that a call returns: a dataclass whose first field is `images`. Required."""
 
-    size_multiple: ClassVar[int | None] = 8
-    """The number of pixels that height and width must be multiples of; None for the factor of the
-    autoencoder."""
-
-    ignores_partial_size: ClassVar[bool] = False
-    """Whether to ignore a height without a width, and a width without a height."""
+    starts_pure: ClassVar[bool] = True
+    """Whether inpainting with strength 1 starts from pure noise. False adds noise of the first
+    timestep to the image then too, which differs for custom schedules."""
 
     _guidance_rescale: float = 0.0
     _clip_skip: int | None = None
@@ -146,35 +142,12 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
         """
         return (self.image_processor.postprocess(pixels, self.call.output_type),)
 
-    # Sizes
-
-    def default_size(self) -> tuple[int, int]:
-        """Return the default height and width in pixels: the training resolution."""
-        height, width = self.trained_size()
-        return height * self.vae_scale_factor, width * self.vae_scale_factor
-
-    def resolve_size(self) -> tuple[int, int]:
-        """Return height and width in pixels: the arguments of the call, or else `default_size`.
-
-        Raises:
-            ArgumentError, ArgumentTypeError: if height or width is not a positive multiple of
-                `size_multiple`.
-        """
-        height, width = self.call.get("height"), self.call.get("width")
-        if not (height and width):
-            default = self.default_size()
-            if self.ignores_partial_size:
-                height, width = default
-            height, width = height or default[0], width or default[1]
-        check_size(height, width, self.size_multiple or self.vae_scale_factor)
-        return height, width
+    # Steps of a call, in their order
 
     def prepare_conditioning(self, height: int, width: int) -> Tensors:
         """Return the result of `encode_conditioning` in the dtype of the network."""
         tensors: Tensors = in_dtype_of(self.denoiser, self.encode_conditioning(height, width))
         return tensors
-
-    # Steps of a call, in their order
 
     def begin_call(self) -> int:
         """Check the arguments of all tasks, set the state of the call, and return the batch size.
@@ -212,7 +185,7 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
             num_images_per_prompt=call.get("num_images_per_prompt", 1),
             generator=call.get("generator"),
             guidance_scale=guidance_scale,
-            cross_attention_kwargs=call.get("cross_attention_kwargs"),
+            cross_attention_kwargs=call.get(self.attention_argument),
             output_type=call.output_type,
         )
         if call.output_type != "latent" and isinstance(self.codec, NoCodec):
@@ -254,7 +227,7 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
     def make_schedule(self) -> Schedule:
         """Set the scheduler's timesteps as the call requests, and return the schedule.
 
-        Called once all arguments are checked.
+        Called once all arguments are checked and `image_size` is known.
 
         Raises:
             SchedulerError: if the scheduler doesn't support them.
@@ -326,7 +299,7 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
         if self.call.output_type == "latent":
             values: tuple[Any, ...] = (latents, *[None] * (len(fields(self.output_class)) - 1))
         else:
-            pixels = self.codec.decode(latents)
+            pixels = self.codec.decode(self.unpack(latents))
             pixels = pixels if on_pixels is None else on_pixels(pixels)
             values = self.output_values(pixels, latents.dtype)
         if on_images is not None:

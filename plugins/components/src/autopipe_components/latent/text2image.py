@@ -19,12 +19,12 @@ class LatentText2Image(StartsFromNoise[_Result]):
         batch_size, call = self.begin_call(), self.call
         latents = call.get("latents")
         height, width = self.resolve_size()
-        self.check_image_memory(batch_size, height, width)
+        self.set_size(batch_size, height, width)
         self.check_steps()
         self.check_denoiser()
-        shape = self.latent_shape(batch_size, height, width)
         if latents is not None:
-            check_latents(latents, shape)
+            check_latents(latents, self.packed_shape(batch_size))
+            latents = self.unpack(latents)
         callbacks = self.check_callbacks()
 
         # 2. Make the schedule
@@ -34,7 +34,7 @@ class LatentText2Image(StartsFromNoise[_Result]):
         tensors = self.prepare_conditioning(height, width)
 
         # 4. Start from noise
-        tensors["latents"] = self.prepare_latents(
+        first = self.prepare_latents(
             batch_size,
             self.codec.channels,
             height,
@@ -44,6 +44,7 @@ class LatentText2Image(StartsFromNoise[_Result]):
             call.get("generator"),
             latents,
         )
+        tensors["latents"] = self.pack(first)
 
         # 5. Denoise
         denoised = self.denoise_latents(tensors, schedule, callbacks)

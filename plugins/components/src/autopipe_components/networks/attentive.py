@@ -98,11 +98,16 @@ def attention_layers(network: nn.Module) -> Iterator[tuple[str, AttentionMembers
             yield path, module
 
 
-def attention_options(given: Any, network: Any) -> dict[str, Any]:
+def attention_options(
+    given: Any, network: Any, *, argument: str = "cross_attention_kwargs"
+) -> dict[str, Any]:
     """Return the options that the attention of `network` takes, from `cross_attention_kwargs`.
 
     These are the options that a processor or an add-on's replacement of a layer names; `scale`,
     which belongs to adapters, is not among them.
+
+    Args:
+        argument: the name of the argument, for messages.
 
     Raises:
         ArgumentError: if nothing takes an option.
@@ -111,9 +116,7 @@ def attention_options(given: Any, network: Any) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise ArgumentTypeError(
-            f"cross_attention_kwargs is a {type(given).__name__}; give a dict, or None"
-        )
+        raise ArgumentTypeError(f"{argument} is a {type(given).__name__}; give a dict, or None")
     options = {name: value for name, value in given.items() if name != "scale"}
     if not options:
         return {}
@@ -125,7 +128,7 @@ def attention_options(given: Any, network: Any) -> dict[str, Any]:
     for name in options:
         if name not in taken:
             raise ArgumentError(
-                f"cross_attention_kwargs has {shown(name)}, which no attention processor takes; "
+                f"{argument} has {shown(name)}, which no attention processor takes; "
                 f"supported: {listed({'scale': 0, **taken})}.{nearest(name, ['scale', *taken])}"
             )
     return options

@@ -72,15 +72,15 @@ class PixelCodec:
 class VaeCodec:
     """The codec of a variational autoencoder, which samples latents from its posterior.
 
-    Latents are normalised: `(sample - latents_mean) * scaling_factor / latents_std`. A family
-    chooses its codec in the property `codec`.
+    Latents are normalised: `(sample - latents_mean) * scaling_factor / latents_std`, where
+    `shift_factor` may stand for all means. A family chooses its codec in the property `codec`.
 
     Attributes:
         vae: a model with `encode(x).latent_dist`, or `.latents` if it doesn't sample, and
             `decode(z).sample`, whose config has
             `scaling_factor`, `latent_channels` and `block_out_channels`, and may have
-            `latents_mean`, `latents_std` (one number for each channel) and `force_upcast`. The
-            factor is `2 ** (len(block_out_channels) - 1)`.
+            `latents_mean`, `latents_std` (one number for each channel), `shift_factor` and
+            `force_upcast`. The factor is `2 ** (len(block_out_channels) - 1)`.
         upcasts: whether to respect `force_upcast`: a model with that option encodes in float32,
             and decodes in float32 instead of float16.
         scaling: used in place of the config's `scaling_factor`; None for that.
@@ -155,12 +155,15 @@ class VaeCodec:
         return own if self.scaling is None else self.scaling
 
     def _statistics(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
-        """Return mean and deviation of unscaled latents from the config; 0 and 1 by default."""
+        """Return mean and deviation of unscaled latents from the config; 0 and 1 by default.
+
+        Either each channel has its own, or `shift_factor` is the mean of all.
+        """
         config = self.vae.config
         mean = getattr(config, "latents_mean", None)
         deviation = getattr(config, "latents_std", None)
         if mean is None or deviation is None:
-            return 0.0, 1.0
+            return getattr(config, "shift_factor", None) or 0.0, 1.0
         return tuple(like.new_tensor(one).reshape(1, -1, 1, 1) for one in (mean, deviation))  # type: ignore[return-value]
 
     def _upcast_from(self, *dtypes: torch.dtype) -> bool:
@@ -254,6 +257,20 @@ def check_pixels(codec: Codec, image: Tensor) -> None:
             f"image has {image.shape[1]} channels (its shape is {tuple(image.shape)}); give "
             f"pixels with 3 (in an array as the last axis, in a tensor before height and width), "
             f"or a tensor of latents with {codec.channels}"
+        )
+
+
+def check_size_of_latents(codec: Codec, image: Tensor, size: tuple[int, int]) -> None:
+    """Check that an image given as latents is for `size`, height and width in pixels.
+
+    Raises:
+        ArgumentError: if it is for another size.
+    """
+    cells = (size[0] // codec.factor, size[1] // codec.factor)
+    if are_latents(codec, image) and tuple(image.shape[-2:]) != cells:
+        raise ArgumentError(
+            f"image is given as latents of {tuple(image.shape[-2:])} cells, and height and width "
+            f"ask for {cells}; give height and width of the image that was encoded"
         )
 
 

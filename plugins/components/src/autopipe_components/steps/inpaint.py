@@ -95,6 +95,7 @@ def start_inpainting(
     masked_image_latents: Tensor | None = None,
     guided: bool = False,
     noised: bool = True,
+    pure: bool | None = None,
 ) -> Inpainting:
     """Encode image and masked image, draw the noise, and compute the initial latents.
 
@@ -112,6 +113,7 @@ def start_inpainting(
         masked_image_latents: latents or pixels to use instead of masking the image.
         guided: whether to double mask and masked image, for guidance.
         noised: False adds no noise to the image, which another model has partly denoised.
+        pure: whether to start from pure noise; by default, if `strength` is 1.0.
 
     Raises:
         ArgumentError: if images, masks, latents or generators don't match the batch, or
@@ -120,7 +122,7 @@ def start_inpainting(
     sees_mask = network_sees_mask(in_channels, codec.channels)
     check_single_channel(mask)
     image = image.to(torch.float32)
-    pure = strength == 1.0
+    pure = strength == 1.0 if pure is None else pure
 
     given_latents = are_latents(codec, image)
     scale = 1 if given_latents else codec.factor

@@ -86,7 +86,7 @@ def keep_tail(scheduler: SchedulerMixin, *, steps: int, strength: float) -> Sche
             f"strength={strength} with {steps} steps leaves nothing to do; raise strength or "
             f"num_inference_steps"
         )
-    return _begin(scheduler, begin, kept)
+    return begin_at(scheduler, begin, kept)
 
 
 def start_at(scheduler: SchedulerMixin, fraction: float) -> Schedule:
@@ -97,7 +97,7 @@ def start_at(scheduler: SchedulerMixin, fraction: float) -> Schedule:
     left = int((scheduler.timesteps < _cut_off(scheduler, fraction)).sum())
     # All steps but the first of a solver of order 2 are pairs; an even count would split one.
     left += scheduler.order == 2 and left % 2 == 0
-    return _begin(scheduler, len(scheduler.timesteps) - left, _steps(scheduler, left))
+    return begin_at(scheduler, len(scheduler.timesteps) - left, _steps(scheduler, left))
 
 
 def stop_at(scheduler: SchedulerMixin, schedule: Schedule, fraction: float) -> Schedule:
@@ -133,7 +133,8 @@ def _cut_off(scheduler: SchedulerMixin, fraction: float) -> int:
     return round(trained - fraction * trained)
 
 
-def _begin(scheduler: SchedulerMixin, index: int, steps: int) -> Schedule:
+def begin_at(scheduler: SchedulerMixin, index: int, steps: int) -> Schedule:
+    """Return the schedule from the timestep `index`, where the scheduler begins, with `steps`."""
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(index)
     return Schedule(scheduler.timesteps[index:], steps)

@@ -1,0 +1,80 @@
+"""Families whose loop has latents as tokens: each square of cells is one."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..image_processor import VaeImageProcessor, mask_processor
+from ..steps.checks import check_network_channels
+from .steps import LatentPipeline
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_Result = TypeVar("_Result")
+
+
+class PackedLatents(LatentPipeline[_Result]):
+    """A family whose network takes and returns tokens (B, N, C * patch * patch).
+
+    The loop has them too, so step callbacks, the argument `latents` and the output type "latent"
+    do. The height and width of a call must be known before the image, so in image to image
+    `resizes_image` is True.
+    """
+
+    patch: ClassVar[int] = 2
+    """The number of latent cells along each side of a token."""
+
+    resizes_image = True
+
+    @property
+    def token_side(self) -> int:
+        return self.patch
+
+    @property
+    def size_unit(self) -> int:
+        return self.vae_scale_factor * self.patch
+
+    @property
+    def denoiser_in_channels(self) -> int:
+        return int(self.denoiser.config.in_channels) // self.patch**2
+
+    def check_denoiser(self) -> None:
+        # As tokens, mask and masked image couldn't follow the latents along the channels.
+        check_network_channels(self.denoiser_in_channels, self.codec.channels)
+
+    @cached_property
+    def image_processor(self) -> VaeImageProcessor:
+        return VaeImageProcessor(
+            vae_scale_factor=self.size_unit,
+            vae_latent_channels=self.codec.channels,
+            do_convert_rgb=True,
+        )
+
+    @cached_property
+    def mask_processor(self) -> VaeImageProcessor:
+        return mask_processor(self.size_unit)
+
+    def pack(self, latents: Tensor) -> Tensor:
+        tokens: Tensor = F.pixel_unshuffle(latents, self.patch)
+        return tokens.flatten(2).transpose(1, 2)
+
+    def pack_mask(self, mask: Tensor) -> Tensor:
+        return self.pack(mask.expand(-1, self.codec.channels, -1, -1))
+
+    def unpack(self, latents: Tensor) -> Tensor:
+        height, width = (side // self.size_unit for side in self.image_size)
+        cells = latents.transpose(1, 2).unflatten(2, (height, width))  # type: ignore[no-untyped-call]
+        return F.pixel_shuffle(cells, self.patch)
+
+    def packed_shape(self, batch_size: int) -> tuple[int, ...]:
+        rows, channels, height, width = self.latent_shape(batch_size, *self.image_size)
+        cells = self.patch**2
+        return rows, height * width // cells, channels * cells
+
+    def preview(self, latents: Tensor, vae: Any = None) -> list[Image]:
+        return super().preview(self.unpack(latents) if latents.ndim == 3 else latents, vae)
