@@ -54,5 +54,6 @@ from .flow import FlowPipeline as FlowPipeline
 from .image2image import LatentImage2Image as LatentImage2Image
 from .inpaint import LatentInpaint as LatentInpaint
 from .packed import PackedLatents as PackedLatents
+from .packed import WholeTokens as WholeTokens
 from .steps import LatentPipeline as LatentPipeline
 from .text2image import LatentText2Image as LatentText2Image

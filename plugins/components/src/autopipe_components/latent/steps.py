@@ -52,6 +52,10 @@ class LatentPipeline(SizedLatents, Generic[_Result]):
     """Whether inpainting with strength 1 starts from pure noise. False adds noise of the first
     timestep to the image then too, which differs for custom schedules."""
 
+    keeps_latents: ClassVar[bool] = False
+    """Whether the argument `latents` of inpainting is only where the loop starts, and other noise
+    is added to what is kept. By default it is that noise."""
+
     _guidance_rescale: float = 0.0
     _clip_skip: int | None = None
 

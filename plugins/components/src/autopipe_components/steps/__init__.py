@@ -15,6 +15,8 @@ families. The functions depend on their arguments alone, not on the record of a 
     prompt      `tokenize(tokenizer, texts, length)`, `distinct_texts`, `check_clip_skip`,
                 `check_encoder`, `check_texts`, `check_halves`; `embed_prompts(encode, ...)`,
                 `join_halves(embeds, negative)`
+    chats       `ChatPrompts`, `encode_chats(tokenizer, encoder, texts, device=, length=)`: prompts
+                for language models, with embeddings that differ in length
     seen        `seen_pixels(pipe, image)`: what the image encoder of a pipeline sees
     callbacks   `step_callbacks(run, callback_on_step_end, ...)`: callbacks for the loop
     timesteps   `set_schedule(scheduler, num_inference_steps=, device=, timesteps=, sigmas=)`,

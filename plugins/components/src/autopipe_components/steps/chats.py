@@ -1,12 +1,12 @@
-"""The prompts of a call: strings that a language model reads as messages, or their embeddings.
+"""Prompts that a language model reads as messages of a chat, and their embeddings.
 
-A language model has no end of a text to fill up to, so each prompt keeps its own number of tokens.
-Its embedding is a tensor (K, D), and those of several prompts are a list.
+Such embeddings have no padding: each prompt keeps its own number of tokens. The embedding of one is
+a tensor (K, D), and those of several are a list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,8 +17,9 @@ from autopipe.attaching.attachment import Encode
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.pipeline.turns import guard
 from autopipe.wording import shown
-from autopipe_components.steps.checks import Prompt, check_text, check_width
-from autopipe_components.steps.prompt import distinct_texts, tokenize
+
+from .checks import Prompt, check_text, check_width
+from .prompt import distinct_texts, tokenize
 
 if TYPE_CHECKING:
     from autopipe.pipeline.call import Arguments
@@ -26,12 +27,9 @@ if TYPE_CHECKING:
 Embeds: TypeAlias = "Sequence[Tensor] | Tensor"
 """Embeddings (K, D) of prompts, each with its own number of tokens; or one tensor (B, K, D)."""
 
-LONGEST = 1 << 15
-"""The most tokens of a prompt that a call may ask for."""
-
 
 @dataclass(frozen=True)
-class Prompts:
+class ChatPrompts:
     """The arguments of a call that say what to draw and what to avoid.
 
     Attributes:
@@ -45,7 +43,7 @@ class Prompts:
     negative_prompt_embeds: Embeds | None = None
 
     @classmethod
-    def of(cls, call: Arguments) -> Prompts:
+    def of(cls, call: Arguments) -> ChatPrompts:
         """Return those of a call."""
         return cls(**{field.name: call.get(field.name) for field in fields(cls)})
 
@@ -132,21 +130,27 @@ def _check_embeds(name: str, embeds: Any, width: int | None) -> None:
         raise ArgumentError(f"{name} is empty; give a tensor (tokens, width) for each prompt")
 
 
-def encode_captions(
+def encode_chats(
     tokenizer: Any,
     encoder: Any,
     texts: Sequence[str],
     *,
     device: torch.device | str,
     length: int,
+    layer: int = -1,
+    **template: Any,
 ) -> list[Tensor]:
-    """Return the hidden states (K, D) of the last but one layer for each text.
+    """Return the hidden states (K, D) of a layer for each text.
 
-    A text is what a user says in a chat, and the model is about to answer, thinking first.
+    A text is what a user says in a chat, and the model is about to answer.
 
     Args:
+        tokenizer, encoder: of transformers, or with their methods; no token may attend to those
+            after it.
         length: the most tokens of a text and what the chat adds to it; the rest is cut off with a
             warning.
+        layer: the index among the hidden states, which begin with those before the first layer.
+        **template: what the chat template of the tokenizer takes, such as `enable_thinking`.
 
     Raises:
         ArgumentError: if the tokenizer has no chat template.
@@ -158,7 +162,7 @@ def encode_captions(
         )
     distinct, places = distinct_texts(texts)
     with guard(tokenizer):
-        chats = [_as_chat(tokenizer, text) for text in distinct]
+        chats = [_as_chat(tokenizer, text, template) for text in distinct]
         ids, mask = tokenize(tokenizer, chats, length)
         # No token attends to those after it, so padding behind all texts needs no computing.
         used = int(mask.any(dim=0).nonzero().max()) + 1
@@ -166,14 +170,14 @@ def encode_captions(
         output = encoder(
             input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
         )
-    states = output.hidden_states[-2]
+    states = output.hidden_states[layer]
     own = [row[real] for row, real in zip(states, mask.to(states.device))]
     return [own[place] for place in places]
 
 
-def _as_chat(tokenizer: Any, text: str) -> str:
+def _as_chat(tokenizer: Any, text: str, template: Mapping[str, Any]) -> str:
     message = {"role": "user", "content": text}
     chat: str = tokenizer.apply_chat_template(
-        [message], tokenize=False, add_generation_prompt=True, enable_thinking=True
+        [message], tokenize=False, add_generation_prompt=True, **template
     )
     return chat
