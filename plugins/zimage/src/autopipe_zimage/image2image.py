@@ -13,12 +13,12 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Image2Image
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentImage2Image
+from autopipe_components.steps.chats import Embeds
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators, encode_images, tile
 from autopipe_components.steps.image2image import add_noise as noised
 
 from .output import Result
-from .prompt import Embeds
 from .steps import ZImageImageSteps
 
 
@@ -61,10 +61,9 @@ class ZImageImg2ImgPipeline(ZImageImageSteps, LatentImage2Image[Result], Image2I
 
         Args:
             image: the initial image: PIL, array or tensor, or a list; or latents (N, 16, h, w). One
-                per prompt, or fewer, which are then repeated. It is not resized but cut down to
-                multiples of 16 pixels.
+                per prompt, or fewer, which are then repeated. Images are resized.
             strength: the part of the steps to take, in [0, 1]; 1 ignores the image.
-            height, width: may be given if they are those of the image.
+            height, width: in pixels, multiples of 16; by default those of the image, rounded down.
             latents: noised latents (B, 16, h, w), in place of those of `image`.
 
         Returns:

@@ -12,11 +12,11 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentInpaint
+from autopipe_components.steps.chats import Embeds
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 
 from .output import Result
-from .prompt import Embeds
 from .steps import ZImageImageSteps
 
 
@@ -66,13 +66,12 @@ class ZImageInpaintPipeline(ZImageImageSteps, LatentInpaint[Result], Inpaint):
         All other parameters are those of `ZImagePipeline`.
 
         Args:
-            image: the image: PIL, array or tensor, or a list. It is not resized but cut down to
-                multiples of 16 pixels.
-            mask_image: white where the image is repainted; it is resized to the image.
+            image: the image: PIL, array or tensor, or a list; it is resized.
+            mask_image: white where the image is repainted; it is resized too.
             masked_image_latents: not used by the network, which sees no mask; callbacks get them.
             strength: the part of the steps to take, in [0, 1]; below 1 the repainted part starts
                 from what is there.
-            height, width: may be given if they are those of the image.
+            height, width: in pixels, multiples of 16; by default those of the image, rounded down.
             latents: the initial latents (B, 16, height / 8, width / 8).
 
         Returns:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autopipe_components.dit import JointAttention, Rotary
+from autopipe_components.dit import GatedFeedForward, JointAttention, Rotary
 from autopipe_components.networks.embeddings import Timesteps
 
 Options: TypeAlias = Mapping[str, Any]
@@ -16,24 +15,6 @@ Options: TypeAlias = Mapping[str, Any]
 
 _WAVES, _HIDDEN = 256, 1024
 """The widths of the sinusoids of time, and of the hidden layer after them."""
-
-
-class FeedForward(nn.Module):
-    """A perceptron with a gated hidden layer, (..., width) -> (..., width).
-
-    "GLU Variants Improve Transformer" (Shazeer, 2020, arXiv:2002.05202), where it is SwiGLU.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        hidden = int(width / 3 * 8)
-        self.w1 = nn.Linear(width, hidden, bias=False)
-        self.w2 = nn.Linear(hidden, width, bias=False)
-        self.w3 = nn.Linear(width, hidden, bias=False)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        fed: Tensor = self.w2(F.silu(self.w1(tokens)) * self.w3(tokens))
-        return fed
 
 
 class ZImageTransformerBlock(nn.Module):
@@ -56,7 +37,7 @@ class ZImageTransformerBlock(nn.Module):
             width, heads=heads, head_dim=width // heads, bias=False, norm_eps=norm_eps
         )
         self.attention.to_out[0] = nn.Linear(width, width, bias=False)
-        self.feed_forward = FeedForward(width)
+        self.feed_forward = GatedFeedForward(width, int(width / 3 * 8))
         self.attention_norm1 = nn.RMSNorm(width, eps=eps)
         self.ffn_norm1 = nn.RMSNorm(width, eps=eps)
         self.attention_norm2 = nn.RMSNorm(width, eps=eps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,23 +15,26 @@ from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput
 from autopipe.values import Range
 from autopipe.wording import shown
-from autopipe_components.dit import Rotary, rotary_waves
+from autopipe_components.dit import (
+    Grid,
+    Rotary,
+    Sequences,
+    filled_length,
+    from_patches,
+    grid_of,
+    grid_positions,
+    rotary_waves,
+    to_patches,
+)
 from autopipe_components.networks.attentive import Attentive, attention_options
 from autopipe_components.networks.checkpointing import Checkpointed
 from autopipe_components.networks.embeddings import timesteps_of
 from autopipe_components.networks.limits import LIMITS
 
 from .layers import FinalLayer, Options, TimeEmbedding, ZImageTransformerBlock
-from .sequences import (
-    MULTIPLE,
-    Tokens,
-    filled_length,
-    from_patches,
-    grid_of,
-    positions_of_caption,
-    positions_of_image,
-    to_patches,
-)
+
+MULTIPLE = 32
+"""What the lengths of captions and images are multiples of, in tokens."""
 
 _AXES = 3
 """The axes of a position: moment, row and column."""
@@ -43,6 +46,7 @@ _WIDTH = Range(1, 1 << 16)
 _LAYERS = Range(0, 256)
 _PATCHES = Range(1, 63, filled=True, longest=8)
 _LIST = Range(1, 1 << 16, filled=True, longest=_AXES)
+
 
 @dataclass
 class ZImageTransformer2DModelOutput(BaseOutput):
@@ -80,7 +84,7 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         ConfigError: if entries don't fit together.
     """
 
-    config_limits = {
+    config_limits: ClassVar[Mapping[str, Range]] = {
         **LIMITS,
         "all_patch_size": _PATCHES,
         "all_f_patch_size": _PATCHES,
@@ -95,7 +99,6 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         "t_scale": Range(-1e9, 1e9),
     }
     _supports_gradient_checkpointing = True
-    _no_split_modules = ["ZImageTransformerBlock"]
 
     @register_to_config
     def __init__(
@@ -228,38 +231,36 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         ]
         return ZImageTransformer2DModelOutput(samples) if return_dict else (samples,)
 
-    def _captions(self, embeds: Sequence[Tensor]) -> Tokens:
-        lengths = [len(one) for one in embeds]
-        embedded = self.cap_embedder(torch.cat(list(embeds))).split(lengths)
-        grids = [positions_of_caption(filled_length(n), embeds[0].device) for n in lengths]
-        return Tokens.filled(embedded, grids, self.cap_pad_token)
+    def _captions(self, embeds: Sequence[Tensor]) -> Sequences:
+        """Return captions as tokens: each is at a moment of its own, from 1 on."""
+        lengths = [*map(len, embeds)]
+        embedded = self.cap_embedder(torch.cat([*embeds]))
+        places = [_places((filled_length(n, MULTIPLE), 1, 1), 1, embedded) for n in lengths]
+        split = embedded.split(lengths)
+        return Sequences.filled(split, places, self.cap_pad_token, MULTIPLE)
 
     def _images(
-        self,
-        patches: Sequence[Tensor],
-        grids: Sequence[tuple[int, int, int]],
-        captions: Tokens,
-        key: str,
-    ) -> Tokens:
-        embedded = self.all_x_embedder[key](torch.cat(list(patches)))
-        places = [
-            positions_of_image(grid, length, embedded.device)
-            for grid, length in zip(grids, captions.lengths)
-        ]
-        return Tokens.filled(embedded.split([*map(len, patches)]), places, self.x_pad_token)
+        self, patches: Sequence[Tensor], grids: Sequence[Grid], captions: Sequences, key: str
+    ) -> Sequences:
+        """Return images as tokens, which come after their captions."""
+        embedded = self.all_x_embedder[key](torch.cat([*patches]))
+        after = zip(grids, captions.lengths)
+        places = [_places(grid, length + 1, embedded) for grid, length in after]
+        split = embedded.split([*map(len, patches)])
+        return Sequences.filled(split, places, self.x_pad_token, MULTIPLE)
 
-    def _waves(self, tokens: Tokens) -> tuple[Rotary, Tensor | None]:
+    def _waves(self, tokens: Sequences) -> tuple[Rotary, Tensor | None]:
         """Return what layers need to know about the places of tokens: turns, and what is hidden."""
         config = self.config
         turns = rotary_waves(tokens.positions, config.axes_dims, theta=config.rope_theta)
         return turns, tokens.bias()
 
-    def _passed(self, block: nn.Module, tokens: Tokens, waves: Any, *further: Any) -> Tokens:
+    def _passed(self, block: nn.Module, tokens: Sequences, waves: Any, *further: Any) -> Sequences:
         return tokens.replaced(self.run(block, tokens.values, *waves, *further))
 
     def _check(
         self, images: Sequence[Tensor], captions: Sequence[Tensor], patch: int, frames: int
-    ) -> list[tuple[int, int, int]]:
+    ) -> list[Grid]:
         """Check the shapes of a call, and return the grid of patches of each image.
 
         Raises:
@@ -291,10 +292,10 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
                 )
         grids = [grid_of(one, patch, frames) for one in images]
         for grid, caption in zip(grids, captions):
-            self._check_places(grid, filled_length(len(caption)))
+            self._check_places(grid, filled_length(len(caption), MULTIPLE))
         return grids
 
-    def _check_places(self, grid: tuple[int, int, int], caption: int) -> None:
+    def _check_places(self, grid: Grid, caption: int) -> None:
         depth, rows, columns = grid
         needed = (caption + 1 + depth, rows, columns)
         for name, count, most in zip(("moments", "rows", "columns"), needed, self.config.axes_lens):
@@ -304,6 +305,10 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
                     f"need {count} {name}, but this network knows {most}; shorten the caption, or "
                     f"make the image smaller"
                 )
+
+
+def _places(grid: Grid, moment: int, like: Tensor) -> Tensor:
+    return grid_positions(grid, start=(moment, 0, 0), device=like.device)
 
 
 def _key(patch: int, frames: int) -> str:

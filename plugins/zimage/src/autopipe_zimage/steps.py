@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -15,26 +15,28 @@ from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import Predict
-from autopipe_components.image_processor import VaeImageProcessor, mask_processor
-from autopipe_components.latent import FlowPipeline
+from autopipe_components.latent import FlowPipeline, WholeTokens
+from autopipe_components.steps.chats import ChatPrompts, Embeds, encode_chats
 from autopipe_components.steps.checks import (
     Prompt,
     check_at_least_one,
     check_image,
     check_number,
-    check_size,
 )
 from autopipe_components.steps.codec import in_dtype_of
 from autopipe_components.steps.prompt import check_encoder
 
 from .output import Result, ZImagePipelineOutput
-from .prompt import Embeds, Prompts, encode_captions
 
 TIMES = 1000.0
 """The timestep of pure noise."""
 
 
-class ZImageSteps(FlowPipeline[Result]):
+CHAT = {"layer": -2, "enable_thinking": True}
+"""How the text encoder reads prompts: about to think, and without its last layer."""
+
+
+class ZImageSteps(WholeTokens[Result], FlowPipeline[Result]):
     """The components of Z-Image, and the steps that all tasks share.
 
     Args:
@@ -87,40 +89,11 @@ class ZImageSteps(FlowPipeline[Result]):
     def predicts_both_halves(self) -> bool:
         return super().predicts_both_halves and not self._is_truncated
 
-    @property
-    def token_side(self) -> int:
-        return 2
-
-    @property
-    def size_unit(self) -> int:
-        return self.vae_scale_factor * self.token_side
-
-    @cached_property
-    def image_processor(self) -> VaeImageProcessor:
-        return VaeImageProcessor(
-            vae_scale_factor=self.size_unit,
-            vae_latent_channels=self.codec.channels,
-            do_convert_rgb=True,
-        )
-
-    @cached_property
-    def mask_processor(self) -> VaeImageProcessor:
-        return mask_processor(self.size_unit)
-
     def default_size(self) -> tuple[int, int]:
         return 1024, 1024
 
     def set_size(self, batch_size: int, height: int, width: int) -> None:
-        for name, value in (("height", height), ("width", width)):
-            given = self.call.get(name)
-            if given is not None and given != value:
-                raise ArgumentError(
-                    f"{name} is {given}, but that of the image is {value}, and images are not "
-                    f"resized; resize it to a multiple of {self.size_unit}, or leave {name} out"
-                )
-        check_size(height, width, self.size_unit)
-        rows, columns = self.transformer.config.axes_lens[1:]
-        most = rows * self.size_unit, columns * self.size_unit
+        most = [side * self.size_unit for side in self.transformer.config.axes_lens[1:]]
         if height > most[0] or width > most[1]:
             raise ArgumentError(
                 f"height and width are {height} and {width}; this network draws up to {most[0]} "
@@ -131,7 +104,7 @@ class ZImageSteps(FlowPipeline[Result]):
     # The prompt
 
     def check_prompts(self) -> int:
-        return Prompts.of(self.call).check(self.transformer.config.cap_feat_dim)
+        return ChatPrompts.of(self.call).check(self.transformer.config.cap_feat_dim)
 
     def check_conditioning(self) -> None:
         call = self.call
@@ -149,7 +122,7 @@ class ZImageSteps(FlowPipeline[Result]):
             raise ArgumentError(
                 f"max_sequence_length is {length}; this network takes up to {most} tokens"
             )
-        if Prompts.of(call).encodes(guided=self.do_classifier_free_guidance):
+        if ChatPrompts.of(call).encodes(guided=self.do_classifier_free_guidance):
             check_encoder(self.text_encoder, self.tokenizer)
 
     def encode_prompt(
@@ -177,14 +150,14 @@ class ZImageSteps(FlowPipeline[Result]):
             ArgumentError: if the prompts don't fit together, or there is no text encoder.
             ArgumentTypeError: if a prompt has the wrong type.
         """
-        prompts = Prompts(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        prompts = ChatPrompts(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
         prompts.check()
         guided = do_classifier_free_guidance
         if prompts.encodes(guided=guided):
             check_encoder(self.text_encoder, self.tokenizer)
-        encode = partial(encode_captions, self.tokenizer, self.text_encoder)
+        encode = partial(encode_chats, self.tokenizer, self.text_encoder)
         device = self._execution_device if device is None else device
-        options = {"device": device, "length": max_sequence_length}
+        options = {"device": device, "length": max_sequence_length, **CHAT}
         return prompts.embed(
             partial(self.encoder("text_encoder", encode), **options), guided=guided
         )
@@ -193,7 +166,7 @@ class ZImageSteps(FlowPipeline[Result]):
         both = self.encode_prompt(
             do_classifier_free_guidance=self.do_classifier_free_guidance,
             max_sequence_length=self.call.max_sequence_length,
-            **vars(Prompts.of(self.call)),
+            **vars(ChatPrompts.of(self.call)),
         )
         count, device = self.call.num_images_per_prompt, self._execution_device
         embeds, negative = ([e.to(device) for e in one for _ in range(count)] for one in both)
@@ -259,11 +232,12 @@ class ZImageSteps(FlowPipeline[Result]):
 
 
 class ZImageImageSteps(ZImageSteps):
-    """The steps of tasks that start from an image, which draw images of its size."""
+    """The steps of tasks that start from an image."""
 
     starts_pure = False
+    keeps_latents = True
 
-    def resolve_size(self) -> tuple[int, int]:
+    def default_size(self) -> tuple[int, int]:
         check_image(self.call.image)
         return self.size_in_pixels(self.image_processor.preprocess(self.call.image))
 
@@ -275,4 +249,5 @@ class ZImageImageSteps(ZImageSteps):
 
 def _lengths(prediction: Tensor) -> Tensor:
     """Return the length of each sample (B, C, h, w) as a vector, (B, 1, 1, 1)."""
-    return torch.linalg.vector_norm(prediction, dim=(1, 2, 3), keepdim=True)
+    lengths: Tensor = torch.linalg.vector_norm(prediction, dim=(1, 2, 3), keepdim=True)
+    return lengths

@@ -11,11 +11,11 @@ from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
 from autopipe_components.latent import LatentText2Image
+from autopipe_components.steps.chats import Embeds
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 
 from .output import Result
-from .prompt import Embeds
 from .steps import ZImageSteps
 
 
