@@ -11,8 +11,16 @@ import autopipe
 from autopipe.manifest import Pipeline
 from autopipe_devkit.conformance import Conformance
 
+SOURCES = (
+    "as in diffusers, of several pictures from one only the first generator draws for encoding it"
+)
 EXPECTED = {
     "guidance": "as in diffusers, every scale above 0 guides, and 0 turns guidance off",
+    "repeats-ZImageImg2ImgPipeline": SOURCES,
+    "repeats-ZImageInpaintPipeline": SOURCES,
+    "replacing-ZImageInpaintPipeline.masked_image_latents": (
+        "as in diffusers, a callback is offered them, and the network doesn't see the mask"
+    ),
 }
 
 

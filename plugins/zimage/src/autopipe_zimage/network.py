@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from autopipe.config import register_to_config
-from autopipe.errors import ArgumentError, ConfigError
+from autopipe.errors import ArgumentError
 from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput
-from autopipe.values import Range
-from autopipe.wording import shown
 from autopipe_components.dit import (
     Grid,
     Rotary,
     Sequences,
     filled_length,
     from_patches,
-    grid_of,
     grid_positions,
     rotary_waves,
     to_patches,
@@ -29,23 +26,12 @@ from autopipe_components.dit import (
 from autopipe_components.networks.attentive import Attentive, attention_options
 from autopipe_components.networks.checkpointing import Checkpointed
 from autopipe_components.networks.embeddings import timesteps_of
-from autopipe_components.networks.limits import LIMITS
 
+from .checks import CONFIG_LIMITS, MULTIPLE, check_config, check_shapes
 from .layers import FinalLayer, Options, TimeEmbedding, ZImageTransformerBlock
-
-MULTIPLE = 32
-"""What the lengths of captions and images are multiples of, in tokens."""
-
-_AXES = 3
-"""The axes of a position: moment, row and column."""
 
 _CONDITION = 256
 """The width of the embedding of time, at most that of the network."""
-
-_WIDTH = Range(1, 1 << 16)
-_LAYERS = Range(0, 256)
-_PATCHES = Range(1, 63, filled=True, longest=8)
-_LIST = Range(1, 1 << 16, filled=True, longest=_AXES)
 
 
 @dataclass
@@ -74,7 +60,7 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         norm_eps: of the norms of tokens.
         qk_norm: whether queries and keys are normalised.
         cap_feat_dim: the width of the embedding of captions.
-        siglip_feat_dim: has to be None; images as conditions are not supported.
+        siglip_feat_dim: None; networks that see images are not supported.
         rope_theta: the base of the frequencies of positions.
         t_scale: what the time is multiplied by before it is embedded.
         axes_dims: for moment, row and column of a position, their parts of a head.
@@ -84,20 +70,7 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         ConfigError: if entries don't fit together.
     """
 
-    config_limits: ClassVar[Mapping[str, Range]] = {
-        **LIMITS,
-        "all_patch_size": _PATCHES,
-        "all_f_patch_size": _PATCHES,
-        "dim": _WIDTH,
-        "n_layers": _LAYERS,
-        "n_refiner_layers": _LAYERS,
-        "n_heads": _WIDTH,
-        "cap_feat_dim": _WIDTH,
-        "axes_dims": _LIST,
-        "axes_lens": _LIST,
-        "rope_theta": Range(1, 1e12),
-        "t_scale": Range(-1e9, 1e9),
-    }
+    config_limits = CONFIG_LIMITS
     _supports_gradient_checkpointing = True
 
     @register_to_config
@@ -114,14 +87,14 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         norm_eps: float = 1e-5,
         qk_norm: bool = True,
         cap_feat_dim: int = 2560,
-        siglip_feat_dim: int | None = None,
+        siglip_feat_dim: None = None,
         rope_theta: float = 256.0,
         t_scale: float = 1000.0,
         axes_dims: Sequence[int] = (32, 48, 48),
         axes_lens: Sequence[int] = (1024, 512, 512),
     ) -> None:
         super().__init__()
-        _check_config(self.config)
+        check_config(self.config)
         condition = min(dim, _CONDITION)
 
         def blocks(count: int, condition: int | None) -> nn.ModuleList:
@@ -200,7 +173,7 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
                 "siglip_feats and image_noise_mask belong to networks that see images, which are "
                 "not supported; leave them out"
             )
-        grids = self._check(x, cap_feats, patch_size, f_patch_size)
+        grids = check_shapes(self.config, x, cap_feats, patch_size, f_patch_size)
         times = timesteps_of(t, torch.empty(len(x), device=x[0].device)).expand(len(x))
         condition = self.t_embedder(times * self.config.t_scale).to(x[0].dtype)
 
@@ -258,54 +231,6 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
     def _passed(self, block: nn.Module, tokens: Sequences, waves: Any, *further: Any) -> Sequences:
         return tokens.replaced(self.run(block, tokens.values, *waves, *further))
 
-    def _check(
-        self, images: Sequence[Tensor], captions: Sequence[Tensor], patch: int, frames: int
-    ) -> list[Grid]:
-        """Check the shapes of a call, and return the grid of patches of each image.
-
-        Raises:
-            ArgumentError: if they don't fit.
-        """
-        config = self.config
-        if _key(patch, frames) not in self.all_x_embedder:
-            raise ArgumentError(
-                f"patch_size and f_patch_size are {shown(patch)} and {shown(frames)}; this network "
-                f"has layers for {' and '.join(self.all_x_embedder)}"
-            )
-        if len(images) != len(captions) or not len(images):
-            raise ArgumentError(
-                f"got {len(images)} images and {len(captions)} captions; give one for each"
-            )
-        sides = (frames, patch, patch)
-        for one in images:
-            fits = one.ndim == 1 + _AXES and one.shape[0] == config.in_channels
-            if not fits or any(n % side or not n for n, side in zip(one.shape[1:], sides)):
-                raise ArgumentError(
-                    f"x has a tensor of shape {tuple(one.shape)}; this network takes "
-                    f"({config.in_channels}, frames, height, width), divisible by {sides}"
-                )
-        for one in captions:
-            if one.ndim != 2 or one.shape[1] != config.cap_feat_dim or not len(one):
-                raise ArgumentError(
-                    f"cap_feats has a tensor of shape {tuple(one.shape)}; this network takes "
-                    f"(tokens, {config.cap_feat_dim})"
-                )
-        grids = [grid_of(one, patch, frames) for one in images]
-        for grid, caption in zip(grids, captions):
-            self._check_places(grid, filled_length(len(caption), MULTIPLE))
-        return grids
-
-    def _check_places(self, grid: Grid, caption: int) -> None:
-        depth, rows, columns = grid
-        needed = (caption + 1 + depth, rows, columns)
-        for name, count, most in zip(("moments", "rows", "columns"), needed, self.config.axes_lens):
-            if count > most:
-                raise ArgumentError(
-                    f"a caption of {caption} tokens and an image of {rows} x {columns} patches "
-                    f"need {count} {name}, but this network knows {most}; shorten the caption, or "
-                    f"make the image smaller"
-                )
-
 
 def _places(grid: Grid, moment: int, like: Tensor) -> Tensor:
     return grid_positions(grid, start=(moment, 0, 0), device=like.device)
@@ -313,32 +238,3 @@ def _places(grid: Grid, moment: int, like: Tensor) -> Tensor:
 
 def _key(patch: int, frames: int) -> str:
     return f"{patch}-{frames}"
-
-
-def _check_config(config: Any) -> None:
-    """Check entries that have to fit together.
-
-    Raises:
-        ConfigError: if they don't.
-    """
-    head, axes = config.dim / config.n_heads, [*config.axes_dims]
-    if len(axes) != _AXES or len(config.axes_lens) != _AXES:
-        raise ConfigError(
-            f"axes_dims is {shown(axes)} and axes_lens {shown(config.axes_lens)}; give {_AXES} "
-            f"numbers in each"
-        )
-    if sum(axes) != head or any(width % 2 for width in axes):
-        raise ConfigError(
-            f"axes_dims is {shown(axes)}; it takes even numbers whose sum is dim / n_heads, "
-            f"{head:g}"
-        )
-    if len(config.all_patch_size) != len(config.all_f_patch_size):
-        raise ConfigError(
-            f"all_patch_size has {len(config.all_patch_size)} entries and all_f_patch_size "
-            f"{len(config.all_f_patch_size)}; give pairs"
-        )
-    if config.siglip_feat_dim is not None:
-        raise ConfigError(
-            "siglip_feat_dim is given, but networks that see images are not supported; load a "
-            "checkpoint for text to image, where it is null"
-        )
