@@ -13,6 +13,7 @@ from .joint_attention import JointAttention as JointAttention
 from .modulation import ContinuousNorm as ContinuousNorm
 from .modulation import ZeroNorm as ZeroNorm
 from .modulation import modulated as modulated
+from .output import Transformer2DModelOutput as Transformer2DModelOutput
 from .patches import Grid as Grid
 from .patches import from_patches as from_patches
 from .patches import grid_of as grid_of

@@ -1,0 +1,1 @@
+"""Flux.1 for autopipe."""
