@@ -294,6 +294,19 @@ def test_images_are_whole_tokens_whether_the_loop_has_tokens_or_not(make, kind):
         draw(pipe, height=18, **given)
 
 
+def test_an_image_may_be_encoded_once_for_a_list_of_generators(make):
+    drawn = {}
+    for once in (False, True):
+        kind = type("Pipe", (WholeImg2ImgPipeline,), {"encodes_each": not once})
+        pipe = make(kind, in_channels=4)
+        latents = pipe.prepare_latents(
+            pipe.image_processor.preprocess(IMAGE), torch.tensor([0.0]), 1, 2, torch.float32, "cpu",
+            [torch.Generator().manual_seed(seed) for seed in (1, 2)], add_noise=False,
+        )  # fmt: skip
+        drawn[once] = torch.equal(*latents)
+    assert drawn == {False: False, True: True}
+
+
 def test_latents_of_inpainting_may_be_only_where_it_starts(make):
     pipe = make(WholeInpaintPipeline, in_channels=4)
     options = {"image": IMAGE, "mask_image": MASK, "num_inference_steps": 1}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from autopipe.pipeline.call import Cancellation, pipeline_call
@@ -15,8 +14,7 @@ from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentImage2Image
 from autopipe_components.steps.chats import Embeds
 from autopipe_components.steps.checks import Prompt
-from autopipe_components.steps.codec import Generators, encode_images, tile
-from autopipe_components.steps.image2image import add_noise as noised
+from autopipe_components.steps.codec import Generators
 
 from .output import Result
 from .steps import ZImageImageSteps
@@ -74,21 +72,3 @@ class ZImageImg2ImgPipeline(ZImageImageSteps, LatentImage2Image[Result], Image2I
             ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()
-
-    def prepare_latents(
-        self,
-        image: Tensor,
-        timestep: Tensor,
-        batch_size: int,
-        num_images_per_prompt: int,
-        dtype: torch.dtype,
-        device: torch.device | str,
-        generator: Generators = None,
-        add_noise: bool = True,
-    ) -> Tensor:
-        # Of several images from one, only the first generator draws for encoding it.
-        clean = encode_images(self.codec, image.to(device=device, dtype=dtype), generator)
-        clean = tile(clean, batch_size * num_images_per_prompt, "images")
-        if not add_noise:
-            return clean
-        return noised(self.scheduler, clean, timestep=timestep, generator=generator)

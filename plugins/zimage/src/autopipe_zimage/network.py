@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,11 +11,11 @@ from torch import Tensor, nn
 from autopipe.config import register_to_config
 from autopipe.errors import ArgumentError
 from autopipe.modeling import ModelMixin
-from autopipe.outputs import BaseOutput
 from autopipe_components.dit import (
     Grid,
     Rotary,
     Sequences,
+    Transformer2DModelOutput,
     filled_length,
     from_patches,
     grid_positions,
@@ -32,13 +31,6 @@ from .layers import FinalLayer, Options, TimeEmbedding, ZImageTransformerBlock
 
 _CONDITION = 256
 """The width of the embedding of time, at most that of the network."""
-
-
-@dataclass
-class ZImageTransformer2DModelOutput(BaseOutput):
-    """`sample`: the prediction for each image, a list of (C, F, H, W)."""
-
-    sample: list[Tensor]
 
 
 class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
@@ -150,7 +142,7 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         patch_size: int = 2,
         f_patch_size: int = 1,
         joint_attention_kwargs: Options | None = None,
-    ) -> ZImageTransformer2DModelOutput | tuple[list[Tensor]]:
+    ) -> Transformer2DModelOutput | tuple[list[Tensor]]:
         """Predict the velocity of latents, from noise to image.
 
         Args:
@@ -167,7 +159,7 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         Raises:
             ArgumentError: if a shape doesn't fit, or a layer for patches is missing.
         """
-        options = attention_options(joint_attention_kwargs, self)
+        options = attention_options(joint_attention_kwargs, self, argument="joint_attention_kwargs")
         if siglip_feats is not None or image_noise_mask is not None:
             raise ArgumentError(
                 "siglip_feats and image_noise_mask belong to networks that see images, which are "
@@ -202,7 +194,9 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
             from_patches(one[: len(own)], grid, patch_size, f_patch_size)
             for one, own, grid in zip(found, patches, grids)
         ]
-        return ZImageTransformer2DModelOutput(samples) if return_dict else (samples,)
+        if not return_dict:
+            return (samples,)
+        return Transformer2DModelOutput(samples)  # type: ignore[arg-type]  # a list, as published
 
     def _captions(self, embeds: Sequence[Tensor]) -> Sequences:
         """Return captions as tokens: each is at a moment of its own, from 1 on."""

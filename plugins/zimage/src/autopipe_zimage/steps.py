@@ -235,6 +235,7 @@ class ZImageImageSteps(ZImageSteps):
     """The steps of tasks that start from an image."""
 
     starts_pure = False
+    encodes_each = False
     keeps_latents = True
 
     def default_size(self) -> tuple[int, int]:

@@ -52,6 +52,10 @@ class LatentPipeline(SizedLatents, Generic[_Result]):
     """Whether inpainting with strength 1 starts from pure noise. False adds noise of the first
     timestep to the image then too, which differs for custom schedules."""
 
+    encodes_each: ClassVar[bool] = True
+    """Whether image to image with a list of generators encodes an image once for each. False
+    encodes it once, with the first."""
+
     keeps_latents: ClassVar[bool] = False
     """Whether the argument `latents` of inpainting is only where the loop starts, and other noise
     is added to what is kept. By default it is that noise."""
