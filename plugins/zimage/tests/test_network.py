@@ -7,6 +7,7 @@ import torch
 
 from autopipe import ZImageTransformer2DModel
 from autopipe.errors import ArgumentError, ConfigError
+from autopipe_zimage.checks import longest_caption
 
 from .conftest import TRANSFORMER, WIDTH
 
@@ -56,7 +57,7 @@ def test_shapes_that_do_not_fit_are_refused(networks: dict[str, Any]) -> None:
     ):
         with pytest.raises(ArgumentError, match=message):
             network(images, time, captions, **options)
-    assert network.longest_caption == 608
+    assert longest_caption(network.config) == 608
     assert len(network([image], time, [torch.zeros(608, WIDTH)]).sample) == 1
 
 

@@ -48,6 +48,12 @@ def check_config(config: Any) -> None:
             raise ConfigError(f"{name} is {shown(config[name])}; give as many as in {other}")
 
 
+def longest_caption(config: Any) -> int:
+    """Return the most tokens of a caption for a network with this config."""
+    # The first moment is 1, and the image comes at the one after the filled caption.
+    return max(int(config.axes_lens[0]) - 2, 0) // MULTIPLE * MULTIPLE
+
+
 def check_shapes(
     config: Any, images: Sequence[Tensor], captions: Sequence[Tensor], patch: int, frames: int
 ) -> list[Grid]:

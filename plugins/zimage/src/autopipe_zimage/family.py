@@ -8,6 +8,8 @@ from autopipe.tasks import Task
 
 _PACKAGE, _LINE = "autopipe_zimage", "zimage"
 
+_MODELS = "transformers.models"
+
 _PIPELINES = {
     Task.TEXT2IMAGE: ("ZImagePipeline", "text2image"),
     Task.IMAGE2IMAGE: ("ZImageImg2ImgPipeline", "image2image"),
@@ -19,6 +21,7 @@ _PIPELINES = {
 def autopipe_family() -> Family:
     """Return the manifest."""
     network, output = "ZImageTransformer2DModel", "ZImagePipelineOutput"
+    encoder, tokenizer = "Qwen3Model", f"{_MODELS}.qwen2.tokenization_qwen2:Qwen2Tokenizer"
     return Family(
         name="zimage",
         pipelines=tuple(
@@ -28,10 +31,10 @@ def autopipe_family() -> Family:
         components=(
             Component(network, f"{_PACKAGE}.network:{network}"),
             # Classes of transformers, imported when a checkpoint is loaded.
-            Component("Qwen3Model", "transformers:Qwen3Model", "transformers"),
+            Component(encoder, f"{_MODELS}.qwen3.modeling_qwen3:{encoder}", "transformers"),
             *(
-                Component(name, "transformers:Qwen2Tokenizer", "transformers", kind="other")
-                for name in ("Qwen2Tokenizer", "Qwen2TokenizerFast")
+                Component(name, tokenizer, "transformers", kind="other")
+                for name in ("Qwen2TokenizerFast", "Qwen2Tokenizer")  # the last one is saved
             ),
         ),
         exports=(Export(output, f"{_PACKAGE}.output:{output}"),),

@@ -42,7 +42,7 @@ class ZImageInpaintPipeline(ZImageImageSteps, LatentInpaint[Result], Inpaint):
         num_inference_steps: int = 50,
         sigmas: Sequence[float] | None = None,
         guidance_scale: float = 5.0,
-        cfg_normalization: bool | float = False,
+        cfg_normalization: bool | float | None = False,
         cfg_truncation: float | None = 1.0,
         negative_prompt: Prompt | None = None,
         num_images_per_prompt: int = 1,

@@ -124,12 +124,6 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         """How many channels there are at least for each cell of the latents."""
         return float(self.config.dim / self.config.all_patch_size[0] ** 2)
 
-    @property
-    def longest_caption(self) -> int:
-        """The most tokens of a caption."""
-        # The first moment is 1, and the image comes at the one after the filled caption.
-        return max(int(self.config.axes_lens[0]) - 2, 0) // MULTIPLE * MULTIPLE
-
     def forward(
         self,
         x: Sequence[Tensor],

@@ -26,6 +26,7 @@ from autopipe_components.steps.checks import (
 from autopipe_components.steps.codec import in_dtype_of
 from autopipe_components.steps.prompt import check_encoder
 
+from .checks import longest_caption
 from .output import Result, ZImagePipelineOutput
 
 TIMES = 1000.0
@@ -108,15 +109,13 @@ class ZImageSteps(WholeTokens[Result], FlowPipeline[Result]):
 
     def check_conditioning(self) -> None:
         call = self.call
-        normalization, truncation = call.cfg_normalization, call.cfg_truncation
-        if not isinstance(normalization, bool):
-            check_number("cfg_normalization", normalization)
-        if truncation is not None:
-            check_number("cfg_truncation", truncation)
-        for name, value in (("cfg_normalization", normalization), ("cfg_truncation", truncation)):
-            if value is not None and math.isnan(value):
-                raise ArgumentError(f"{name} is {value}; give a number")
-        length, most = call.max_sequence_length, self.transformer.longest_caption
+        for name in ("cfg_normalization", "cfg_truncation"):
+            value = call[name]
+            if value is not None and not isinstance(value, bool):
+                check_number(name, value)
+                if math.isnan(value):
+                    raise ArgumentError(f"{name} is {value}; give a number")
+        length, most = call.max_sequence_length, longest_caption(self.transformer.config)
         check_at_least_one("max_sequence_length", length)
         if length > most:
             raise ArgumentError(
@@ -224,11 +223,12 @@ class ZImageSteps(WholeTokens[Result], FlowPipeline[Result]):
         negative, positive = prediction.chunk(2)
         guided = positive + self.guidance_scale * (positive - negative)
         guided = guided if further is None else guided + further
-        most = float(self.call.cfg_normalization)
+        most = float(self.call.cfg_normalization or 0)
         if most <= 0:
             return guided
-        allowed, length = (_lengths(one) for one in (positive, guided))
-        return torch.where(length > most * allowed, guided * (most * allowed / length), guided)
+        length = partial(torch.linalg.vector_norm, dim=(1, 2, 3), keepdim=True)
+        allowed, own = most * length(positive), length(guided)
+        return torch.where(own > allowed, guided * (allowed / own), guided)
 
 
 class ZImageImageSteps(ZImageSteps):
@@ -246,9 +246,3 @@ class ZImageImageSteps(ZImageSteps):
         # As in the reference implementation, noise is added in the dtype of the prompt.
         dtype: torch.dtype = tensors["prompt_embeds"][0].dtype
         return dtype
-
-
-def _lengths(prediction: Tensor) -> Tensor:
-    """Return the length of each sample (B, C, h, w) as a vector, (B, 1, 1, 1)."""
-    lengths: Tensor = torch.linalg.vector_norm(prediction, dim=(1, 2, 3), keepdim=True)
-    return lengths

@@ -31,7 +31,7 @@ class ZImagePipeline(ZImageSteps, LatentText2Image[Result], Text2Image):
         num_inference_steps: int = 50,
         sigmas: Sequence[float] | None = None,
         guidance_scale: float = 5.0,
-        cfg_normalization: bool | float = False,
+        cfg_normalization: bool | float | None = False,
         cfg_truncation: float | None = 1.0,
         negative_prompt: Prompt | None = None,
         num_images_per_prompt: int = 1,
@@ -59,7 +59,7 @@ class ZImagePipeline(ZImageSteps, LatentText2Image[Result], Text2Image):
             sigmas: the levels of noise of the steps, from 1 down, which the scheduler shifts.
             guidance_scale: how closely to follow the prompt; guidance is off at 0 and below.
             cfg_normalization: the guided prediction is shortened to at most this many times the
-                length of that of the prompt; True means 1, False and 0 don't shorten it.
+                length of that of the prompt; True means 1; None, False and 0 don't shorten it.
             cfg_truncation: the part of the time, in [0, 1], after which guidance is off; None
                 means never.
             negative_prompt: what to avoid; a single string is used for all prompts.
