@@ -16,6 +16,7 @@ from autopipe_components.dit import (
     grid_positions,
     rotary_waves,
 )
+from autopipe_components.dit.blocks import within_half
 from autopipe_components.networks.attention_processors import JointAttnProcessor2_0
 from autopipe_components.networks.attentive import Attentive
 
@@ -173,3 +174,9 @@ def test_the_guidance_scale_is_embedded_by_networks_that_take_it_and_no_others()
         plain(times, pooled, scales)
     with pytest.raises(ArgumentError, match="pass guidance"):
         guided(times, pooled)
+
+
+def test_half_precision_has_no_infinities():
+    large = torch.tensor([1e6, -1e6, 1.0])
+    assert within_half(large.half()).tolist() == [65504.0, -65504.0, 1.0]
+    assert torch.equal(within_half(large), large)

@@ -188,8 +188,12 @@ def test_latents_are_given_as_the_loop_has_them(make):
     pipe = make(ToyPipeline)
     tokens = torch.nn.functional.pixel_unshuffle(noise, 2).flatten(2).transpose(1, 2)
     assert torch.equal(draw(pipe, latents=tokens, seed=3), draw(pipe))
+    assert torch.equal(draw(pipe, latents=noise, seed=3), draw(pipe))
     with pytest.raises(ArgumentError, match=r"\(1, 16, 16\)"):
-        draw(pipe, latents=noise)
+        draw(pipe, latents=tokens[:, 1:])
+    given = GIVEN[ToyInpaintPipeline]
+    pipe = make(ToyInpaintPipeline)
+    assert torch.equal(draw(pipe, latents=tokens, **given), draw(pipe, latents=noise, **given))
     pipe = make(ToyImg2ImgPipeline)
     started = draw(pipe, image=IMAGE, latents=tokens, strength=0.25, output_type="latent")
     others = draw(pipe, image=IMAGE, latents=tokens + 1, strength=0.25, output_type="latent")

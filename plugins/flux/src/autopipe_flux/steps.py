@@ -15,7 +15,13 @@ from autopipe.pipeline.loop import Tensors
 from autopipe_components.adapter_scale import adapters_scaled
 from autopipe_components.dit import grid_positions
 from autopipe_components.latent import FlowPipeline, PackedLatents
-from autopipe_components.steps.checks import Prompt, check_number, check_whole
+from autopipe_components.steps.checks import (
+    Prompt,
+    batch_size_of,
+    check_number,
+    check_prompt,
+    check_whole,
+)
 from autopipe_components.steps.flow import flow_time
 from autopipe_components.steps.guidance import guide
 from autopipe_components.steps.prompt import check_encoder, join_halves
@@ -186,8 +192,11 @@ class FluxSteps(PackedLatents[Result], FlowPipeline[Result]):
         Raises:
             ArgumentError, ArgumentTypeError: if an argument is not valid.
         """
-        count = 1 if isinstance(prompt, str) else len(prompt or prompt_embeds or ())
+        check_prompt(prompt, prompt_embeds)
+        count = batch_size_of(prompt, prompt_embeds)
         prompts = Prompts("", count, prompt, prompt_2, prompt_embeds, pooled_prompt_embeds)
+        config = self.transformer.config
+        prompts.check(config.joint_attention_dim, config.pooled_projection_dim)
         with adapters_scaled(lora_scale):
             embeds, pooled = self._embedded(prompts, max_sequence_length, device)
         repeated = (one.repeat_interleave(num_images_per_prompt, dim=0) for one in (embeds, pooled))

@@ -104,7 +104,7 @@ def embeds(count: int = 1, tokens: int = 16, sign: str = "", seed: int = 1) -> d
 
 
 def test_embeddings(alike: Callable[..., Any]) -> None:
-    alike(FluxPipeline, None, **embeds(2, tokens=5), num_images_per_prompt=2)
+    alike(FluxPipeline, None, **embeds(2, tokens=5))
     negative = embeds(sign="negative_", seed=2)
     alike(FluxPipeline, None, **embeds(), **negative, true_cfg_scale=2.0)
     alike(FluxPipeline, "a cat", **negative, true_cfg_scale=2.0)
@@ -119,7 +119,6 @@ def test_latents(alike: Callable[..., Any]) -> None:
     alike(FluxInpaintPipeline, latents=cells)
     alike(FluxInpaintPipeline, latents=cells, strength=1.0)
     alike(FluxImg2ImgPipeline, image=cells)
-    alike(FluxInpaintPipeline, image=cells, masked_image_latents=cells)
 
 
 def test_batches_of_images(alike: Callable[..., Any], images: dict[type, dict[str, Any]]) -> None:

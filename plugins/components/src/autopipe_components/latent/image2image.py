@@ -42,8 +42,7 @@ class LatentImage2Image(StartsFromImage[_Result]):
         check_spread(pixels, batch_size, "images")
         self.set_size(batch_size, *size)
         if latents is not None:
-            check_latents(latents, self.packed_shape(batch_size))
-            latents = self.unpack(latents)
+            latents = self.given_latents(latents, batch_size)
 
         # 3. Make the schedule, and keep the part that `strength` leaves
         schedule = self.trim_start(self.make_schedule())

@@ -22,7 +22,6 @@ from ..steps.checks import (
 )
 from ..steps.codec import check_pixels, check_spread
 from ..steps.inpaint import Inpainting, check_masked, network_sees_mask, start_inpainting
-from ..steps.text2image import check_latents
 from ..steps.timesteps import Schedule, check_any_left
 from .starts import StartsFromMask
 
@@ -50,7 +49,7 @@ class LatentInpaint(StartsFromMask[_Result]):
         self.check_steps()
         self.check_denoiser()
         if latents is not None:
-            check_latents(latents, self.latent_shape(batch_size, height, width))
+            latents = self.given_latents(latents, batch_size)
         callbacks = self.check_callbacks()
 
         # 2. Make the schedule, and keep the part that `strength` leaves

@@ -9,7 +9,8 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.wording import logger
 
-from ..steps.checks import check_size
+from ..steps.checks import check_size, check_tensor
+from ..steps.text2image import check_latents
 from .methods import LatentMethods
 
 _log = logger(__name__)
@@ -118,3 +119,18 @@ class SizedLatents(LatentMethods):
     def packed_shape(self, batch_size: int) -> tuple[int, ...]:
         """Return the shape of the latents of the loop."""
         return self.latent_shape(batch_size, *self.image_size)
+
+    def given_latents(self, latents: Tensor, batch_size: int) -> Tensor:
+        """Return what a call got as `latents`, as the loop has them or as cells, as (B, C, h, w).
+
+        Raises:
+            ArgumentTypeError: if it is not a tensor.
+            ArgumentError: if it has neither shape.
+        """
+        check_tensor("latents", latents)
+        packed = self.packed_shape(batch_size)
+        if latents.ndim == len(packed):
+            check_latents(latents, packed)
+            return self.unpack(latents)
+        check_latents(latents, self.latent_shape(batch_size, *self.image_size))
+        return latents

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from ..steps.text2image import check_latents
 from .starts import StartsFromNoise
 
 _Result = TypeVar("_Result")
@@ -23,8 +22,7 @@ class LatentText2Image(StartsFromNoise[_Result]):
         self.check_steps()
         self.check_denoiser()
         if latents is not None:
-            check_latents(latents, self.packed_shape(batch_size))
-            latents = self.unpack(latents)
+            latents = self.given_latents(latents, batch_size)
         callbacks = self.check_callbacks()
 
         # 2. Make the schedule

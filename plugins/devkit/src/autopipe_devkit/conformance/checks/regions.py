@@ -63,6 +63,7 @@ def _changes(draws: Draws, given: dict[str, Any], other: dict[str, Any]) -> list
     one, latents = draws.latents(**given)
     another, changed = draws.latents(**given, **other, seed=0 if other else 1)
     found = [_Change(one.made, another.made, axis=2)]
+    latents, changed = (_cells(each, one.made.shape) for each in (latents, changed))
     if latents.ndim == 4:
         # Cells that span several pixels may be repainted whole, in Kandinsky one more.
         width = latents.shape[-1]
@@ -70,6 +71,20 @@ def _changes(draws: Draws, given: dict[str, Any], other: dict[str, Any]) -> list
         arrays = (latents.float().numpy(), changed.float().numpy())
         found.append(_Change(*arrays, axis=-1, margin=margin))
     return found
+
+
+def _cells(latents: torch.Tensor, made: tuple[int, ...]) -> torch.Tensor:
+    """Return latents that are tokens (B, N, C), row by row, as cells (B, C, h, w); others as given.
+
+    Args:
+        made: the shape of the pictures, (B, H, W, C).
+    """
+    if latents.ndim != 3:
+        return latents
+    rows = round((latents.shape[1] * made[1] / made[2]) ** 0.5)
+    if not rows or latents.shape[1] % rows:
+        return latents
+    return latents.transpose(1, 2).unflatten(2, (rows, -1))
 
 
 def _others(draws: Draws, kind: str) -> dict[str, Any]:
