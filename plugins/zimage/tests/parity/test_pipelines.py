@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.bad_calls import assert_same_kinds
 from support.parity import TOLERANCE, generators
 from support.pictures import mask, picture, tensor
 
@@ -158,6 +159,13 @@ def test_prompts_stay_as_they_are(build: Callable[..., Any]) -> None:
     prompts = ["a cat", "b"]
     build(autopipe.ZImagePipeline)(prompts, num_inference_steps=1, **CASES[NAMES[0]])
     assert prompts == ["a cat", "b"]
+
+
+def test_kinds_of_errors(build: Callable[..., Any], reference: Callable[[Any], Any]) -> None:
+    """Only inpainting checks its arguments there; other tasks fail by chance, in other ways."""
+    ours = build(autopipe.ZImageInpaintPipeline)
+    call = {"prompt": "a cat", "num_inference_steps": 1, **CASES[NAMES[2]]}
+    assert_same_kinds(ours, reference(ours), call)
 
 
 @pytest.mark.parametrize("name", NAMES)
