@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,6 +107,18 @@ def build(networks: dict[str, Any], tokenizer: Any) -> Callable[..., Any]:
         return pipe
 
     return make
+
+
+@pytest.fixture(scope="session")
+def folder(
+    networks: dict[str, Any], tokenizer: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A checkpoint, saved once for all tests."""
+    target = tmp_path_factory.mktemp("checkpoint")
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    pipe = autopipe.ZImagePipeline(scheduler=scheduler, tokenizer=tokenizer, **networks)
+    pipe.save_pretrained(target)
+    return target
 
 
 @pytest.fixture(params=CASES)

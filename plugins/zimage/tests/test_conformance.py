@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-import autopipe
 from autopipe.manifest import Pipeline
 from autopipe_devkit.conformance import Conformance
 
@@ -30,8 +29,8 @@ class TestConformance(Conformance):
     expected_failures = EXPECTED
 
     @pytest.fixture
-    def checkpoint(self, build: Callable[..., Any]) -> Any:
-        return build(autopipe.ZImagePipeline)
+    def checkpoint(self, folder: Path) -> Path:
+        return folder
 
     def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
         return {"height": 16, "width": 16}
