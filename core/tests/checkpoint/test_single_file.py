@@ -162,11 +162,40 @@ def test_axes_the_other_way_round(tmp_path: Path, monkeypatch: Any) -> None:
             assert loaded.layers[0].weight.is_contiguous()
 
 
+def test_several_parts_and_halves_the_other_way_round(tmp_path: Path, monkeypatch: Any) -> None:
+    net = TinyNet(width=4)
+    state = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    matrix = state.pop("net.layers.0.weight")
+    bias = state.pop("net.layers.0.bias")
+    fused = {
+        "net.fused": torch.cat([torch.zeros(2, 4), matrix[2:], matrix[:2], torch.zeros(2, 4)]),
+        "net.halves": torch.cat([bias[2:], bias[:2]]),
+    }
+    save_file({**state, **fused}, tmp_path / "x.safetensors")
+    torch.save({**state, **fused}, tmp_path / "x.pt")
+
+    def read(file: SingleFile) -> Contents:
+        pieces = {name.removeprefix("net."): Piece(name) for name in state}
+        pieces["layers.0.weight"] = Piece("net.fused", 1, 4, count=2, swapped=True)
+        pieces["layers.0.bias"] = Piece("net.halves", swapped=True)
+        return Contents({"net": Network("diffusers", "TinyNet", {"width": 4}, pieces)})
+
+    monkeypatch.setattr(ToyLayout, "read", read)
+    for name in ("x.safetensors", "x.pt"):
+        for dtype in (None, torch.float64):
+            loaded = TinyNet.from_single_file(tmp_path / name, torch_dtype=dtype)
+            assert torch.equal(loaded.layers[0].weight, matrix.to(dtype or torch.float32))
+            assert torch.equal(loaded.layers[0].bias, bias.to(dtype or torch.float32))
+
+
 def test_pieces_that_a_tensor_does_not_have() -> None:
     with pytest.raises(WeightsMismatchError, match=r"x has the shape \(4, 2\).*3 equal parts"):
         Piece("x", 0, 3).shape_of((4, 2))
     with pytest.raises(WeightsMismatchError, match="two axes"):
         Piece("x", transposed=True).shape_of((4, 2, 1))
+    with pytest.raises(WeightsMismatchError, match="2 equal parts"):
+        Piece("x", swapped=True).shape_of((3, 2))
+    assert Piece("x", 3, 7, count=4).shape_of((14, 2)) == (8, 2)
     assert Piece("x", 1, 2, matrix=True).shape_of((4, 2, 1, 1)) == (2, 2)
     assert Piece("x", matrix=True).shape_of((4, 2, 3, 3)) == (4, 2, 3, 3)
     assert Piece("x", matrix=True).shape_of((4,)) == (4,)

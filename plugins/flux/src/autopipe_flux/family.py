@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Export, Family, Pipeline
+from autopipe.manifest import Component, Export, Family, Pipeline, Reader
 from autopipe.tasks import Task
 from autopipe_components.claims import LIGHT
+
+_KEYS = ("double_blocks.0.img_attn.norm.key_norm.scale", "single_blocks.0.linear1.weight")
+"""Tensors by which a file with the authors' names is told."""
 
 
 @hookimpl
@@ -28,4 +31,12 @@ def autopipe_family() -> Family:
             Component("FluxTransformer2DModel", f"{package}.transformer:FluxTransformer2DModel"),
         ),
         exports=(Export("FluxPipelineOutput", f"{package}.output:FluxPipelineOutput"),),
+        readers=tuple(
+            Reader(
+                name,
+                keys=tuple(f"{prefix}{key}" for key in _KEYS),
+                target=f"{package}.single_file:FluxLayout",
+            )
+            for name, prefix in (("flux", ""), ("flux-prefixed", "model.diffusion_model."))
+        ),
     )

@@ -30,6 +30,8 @@ from autopipe_components.networks.checkpointing import Checkpointed
 from autopipe_components.networks.embeddings import timesteps_of
 from autopipe_components.networks.limits import LIMITS, WIDTH
 
+from .original import Names, names_of_processors, original_names
+
 _EPS = 1e-6
 _DEPTH = Range(0, 256)
 _FEED = 4
@@ -137,6 +139,11 @@ class FluxTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         """The numbers that one cell of latents becomes, a quarter of a token."""
         width: int = self.x_embedder.out_features
         return width / 4
+
+    @property
+    def original_names(self) -> Names:
+        """The paths of modules by the names that LoRA files have for them."""
+        return {**original_names(self.config), **names_of_processors(self.config)}
 
     def forward(
         self,

@@ -42,14 +42,14 @@ def test_published_checkpoints_have_the_same_weights(guided: bool) -> None:
 
 def inputs(batch: int = 2, rows: int = 3, columns: int = 2, told: int = 5) -> dict[str, Any]:
     source = torch.Generator().manual_seed(0)
-    grid = torch.cartesian_prod(torch.zeros(1), torch.arange(rows), torch.arange(columns))
+    grid = torch.cartesian_prod(*(torch.arange(float(count)) for count in (1, rows, columns)))
     return {
         "hidden_states": torch.randn(batch, rows * columns, 16, generator=source),
         "encoder_hidden_states": torch.randn(batch, told, 24, generator=source),
         "pooled_projections": torch.randn(batch, 16, generator=source),
         "timestep": torch.tensor([0.7] * batch),
         "guidance": torch.tensor([3.5] * batch),
-        "img_ids": grid.float(),
+        "img_ids": grid,
         "txt_ids": torch.zeros(told, 3),
     }
 

@@ -319,6 +319,8 @@ class Fused(nn.Module):
     original_names: ClassVar[dict[str, Any]] = {
         "double.0.qkv": ("blocks.0.q", "blocks.0.k", "blocks.0.v"),
         "double.0": "blocks.0",
+        "double.0.proj2": "blocks.0.out",
+        "last.proj2": "blocks.0.out",
     }
 
     def __init__(self) -> None:
@@ -351,3 +353,15 @@ def test_a_network_class_may_bring_names_of_its_own() -> None:
     assert torch.equal(torch.cat(found_magnitudes), magnitude)
     assert all(layer.down is three[0].down for layer in three)
     assert [layer.scale for layer in found.values()] == [0.5, 0.5, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("block", ["double.0", "last"])
+def test_a_module_may_have_several_names_and_processors_number_their_streams(block: str) -> None:
+    tensors = {
+        f"{block}.processor.proj_lora2.down.weight": torch.ones(2, 8),
+        f"{block}.processor.proj_lora2.up.weight": torch.ones(8, 2),
+    }
+    found = read(tensors, {"transformer": Fused()})
+    assert list(found.layers["transformer"]) == ["blocks.0.out"]
+    assert found.report.format == "numbered processors"
+    assert not found.report.unmatched

@@ -41,7 +41,7 @@ class TensorInfo:
     """A tensor in a file: `offset` (from the start of the file) and `size` in bytes.
 
     If it is `transposed`, the file has its two axes the other way round, and `shape` is that of the
-    file.
+    file. If it is `swapped`, the file has the two halves of its first axis the other way round.
     """
 
     dtype: str
@@ -49,6 +49,7 @@ class TensorInfo:
     offset: int
     size: int
     transposed: bool = False
+    swapped: bool = False
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,8 @@ def read_safetensors(
                 found.update(_read(file, stream, header, target))
         for name in (name for name, info in header.tensors.items() if info.transposed):
             found[name] = found[name].t().contiguous()
+        for name in (name for name, info in header.tensors.items() if info.swapped):
+            found[name] = found[name].roll(len(found[name]) // 2, dims=0)
     return found
 
 

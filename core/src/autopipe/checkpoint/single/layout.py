@@ -21,8 +21,10 @@ class Piece:
     Attributes:
         source: the name of the tensor in the file.
         part, parts: which of how many equal parts along its first axis.
+        count: how many of these parts, from `part` on.
         matrix: drop axes of size 1 after the second, as of the weight of a 1x1 convolution.
         transposed: whether the file has the two axes the other way round.
+        swapped: whether the file has the two halves along the first axis the other way round.
     """
 
     source: str
@@ -30,6 +32,8 @@ class Piece:
     parts: int = 1
     matrix: bool = False
     transposed: bool = False
+    count: int = 1
+    swapped: bool = False
 
     def shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of this piece of a tensor of `shape`, before it is transposed.
@@ -40,14 +44,15 @@ class Piece:
         rest = shape[1:]
         if self.matrix and len(shape) > 2 and set(shape[2:]) == {1}:
             rest = shape[1:2]
-        divided = self.parts == 1 or (shape and shape[0] % self.parts == 0)
+        parts = 2 * self.parts if self.swapped else self.parts
+        divided = parts == 1 or (shape and shape[0] % parts == 0)
         if not divided or (self.transposed and len(shape) != 2):
-            wanted = f"{self.parts} equal parts" if self.parts > 1 else "two axes"
+            wanted = f"{parts} equal parts" if parts > 1 else "two axes"
             raise WeightsMismatchError(
                 f"the tensor {self.source} has the shape {shape}, which doesn't have {wanted}; "
                 f"fetch the file again"
             )
-        return (shape[0] // self.parts, *rest) if shape else ()
+        return (shape[0] // self.parts * self.count, *rest) if shape else ()
 
 
 Weights: TypeAlias = Mapping[str, Piece]

@@ -67,13 +67,16 @@ class Tensors:
             whole.dtype,
             piece.shape_of(whole.shape),
             whole.offset + piece.part * size,
-            size,
+            size * piece.count,
             piece.transposed,
+            piece.swapped,
         )
 
     def size(self, weights: Weights) -> int:
         """Return the size of a network's tensors in bytes."""
-        return sum(self.infos[piece.source].size // piece.parts for piece in weights.values())
+        return sum(
+            self.infos[piece.source].size // piece.parts * piece.count for piece in weights.values()
+        )
 
     def taken(self, weights: Weights, target: Target) -> dict[str, Tensor]:
         """Return the tensors of a network from an unpickled file, in the dtypes of `target`."""
@@ -82,10 +85,13 @@ class Tensors:
             tensor = self._state[piece.source]
             shape = piece.shape_of(tuple(tensor.shape))
             if piece.parts > 1:
-                tensor = tensor.narrow(0, piece.part * shape[0], shape[0])
+                each = tensor.shape[0] // piece.parts
+                tensor = tensor.narrow(0, piece.part * each, shape[0])
             tensor = tensor.reshape(shape)
             if piece.transposed:
                 tensor = tensor.t()
+            if piece.swapped:
+                tensor = tensor.roll(len(tensor) // 2, dims=0)
             found[name] = tensor.to(target(name, tensor.dtype)).contiguous()
         return found
 

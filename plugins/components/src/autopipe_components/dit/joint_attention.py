@@ -35,6 +35,8 @@ class JointAttention(MultiHeadAttention):
     """
 
     default_processor = JointAttnProcessor2_0
+    fused_projections = False
+    """Whether projections are one product, which processors ask; they are not."""
 
     def __init__(
         self,

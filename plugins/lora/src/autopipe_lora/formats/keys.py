@@ -14,6 +14,8 @@ _KEY = re.compile(
     r"\.lora_(?P<peft>[AB])(?:\.[^.]+)?\.(?P<peft_part>weight|bias)"
     # The attention processors of early 2023, then layers of their own.
     r"|(?P<early>_lora|\.lora|\.lora_linear_layer)\.(?P<way>down|up)\.(?P<part>weight|bias)"
+    # Processors that have such layers for several streams number them.
+    r"|_lora(?P<stream>\d)\.(?P<stream_way>down|up)\.(?P<stream_part>weight|bias)"
     r"|\.lora_(?P<scripts>down|up|mid)\.(?P<scripts_part>weight|bias)"
     r"|\.lora_(?P<magnitude>magnitude_vector)(?:\.[^.]+){0,2}"
     r"|\.(?P<lycoris>(?:hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t2)))(?:\.[^.]+)?"
@@ -73,6 +75,9 @@ def read_key(name: str) -> Key | None:
     if way := found["way"]:
         style = "diffusers, early 2023" if found["early"] == "_lora" else "diffusers, late 2023"
         return _pair(stem, way, found["part"], style)
+    if way := found["stream_way"]:
+        stem += found["stream"]
+        return _pair(stem, way, found["stream_part"], "numbered processors")
     if way := found["scripts"]:
         return _pair(stem, way, found["scripts_part"], "sd-scripts")
     if found["magnitude"]:

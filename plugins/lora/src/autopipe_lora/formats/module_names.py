@@ -2,13 +2,13 @@
 
 A network class may bring names of its own in an attribute `original_names`: a mapping from a name
 to the path of a module, below which names are equal, or to a tuple of paths of modules whose
-outputs, one after the other, the named module computes.
+outputs, one after the other, the named module computes. Several names may mean one module.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -145,9 +145,16 @@ def _names(
         early = _early(path)
         for name in (_other_nesting(path), early, _other_nesting(early)):
             found.setdefault(name, (path,))
-    authors = {path: name for name, path in original.items() if isinstance(path, str)}
-    for path in paths:
-        found.setdefault(_authors_name(path, authors), (path,))
+    authors: dict[str, list[str]] = {}
+    for name, meant in original.items():
+        if isinstance(meant, str):
+            authors.setdefault(meant, []).append(name)
+    every = {path: list(_authors_names(path, authors)) for path in paths}
+    # The names of modules themselves come before those that modules above them give them.
+    for place in range(max(map(len, every.values()), default=0)):
+        for path, names in every.items():
+            for name in names[place : place + 1]:
+                found.setdefault(name, (path,))
     for name, fused in original.items():
         if isinstance(fused, tuple) and all(path in found for path in fused):
             found.setdefault(name, fused)
@@ -167,11 +174,10 @@ def _other_nesting(path: str) -> str:
     return path.removeprefix(_CLIP) if path.startswith(_CLIP) else published(path)
 
 
-def _authors_name(path: str, authors: Mapping[str, str]) -> str:
-    """Return the name of the module at `path`, given names of modules above it."""
+def _authors_names(path: str, authors: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield the names of the module at `path`, given those of modules at or above it."""
     above = path
     while above:
-        if above in authors:
-            return authors[above] + path[len(above) :]
+        for name in authors.get(above, ()):
+            yield name + path[len(above) :]
         above = above.rpartition(".")[0]
-    return path

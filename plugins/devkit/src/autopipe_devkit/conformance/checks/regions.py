@@ -84,7 +84,7 @@ def _cells(latents: torch.Tensor, made: tuple[int, ...]) -> torch.Tensor:
     rows = round((latents.shape[1] * made[1] / made[2]) ** 0.5)
     if not rows or latents.shape[1] % rows:
         return latents
-    return latents.transpose(1, 2).unflatten(2, (rows, -1))
+    return torch.unflatten(latents.transpose(1, 2), 2, (rows, -1))
 
 
 def _others(draws: Draws, kind: str) -> dict[str, Any]:
