@@ -94,3 +94,13 @@ def test_gradient_checkpointing_gives_the_same_gradients(networks: dict[str, Any
         gradients.append(network.x_pad_token.grad.clone())
     torch.testing.assert_close(*gradients)
     assert gradients[0].abs().max() > 0
+
+
+def test_every_name_of_the_authors_means_modules_of_the_network(networks: dict[str, Any]) -> None:
+    network = networks["transformer"]
+    paths = {path for path, _ in network.named_modules()}
+    names = network.original_names
+    for name, means in names.items():
+        assert {means} <= paths if isinstance(means, str) else {*means} <= paths, name
+    assert names["x_embedder"] == "all_x_embedder.2-1"
+    assert names["layers.1.attention.qkv"][2] == "layers.1.attention.to_v"

@@ -13,6 +13,7 @@ from autopipe.errors import ArgumentError
 from autopipe.modeling import ModelMixin
 from autopipe_components.dit import (
     Grid,
+    JointAttention,
     Rotary,
     Sequences,
     Transformer2DModelOutput,
@@ -124,6 +125,19 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         """How many channels there are at least for each cell of the latents."""
         return float(self.config.dim / self.config.all_patch_size[0] ** 2)
 
+    @property
+    def original_names(self) -> dict[str, str | tuple[str, ...]]:
+        """The paths of modules by the names that the authors' files have for them."""
+        first = next(iter(self.all_x_embedder))
+        found: dict[str, str | tuple[str, ...]] = {
+            name: f"all_{name}.{first}" for name in ("x_embedder", "final_layer")
+        }
+        for path, one in self.named_modules():
+            if isinstance(one, JointAttention):
+                found[f"{path}.qkv"] = tuple(f"{path}.to_{part}" for part in "qkv")
+                found[f"{path}.out"] = f"{path}.to_out.0"
+        return found
+
     def forward(
         self,
         x: Sequence[Tensor],
@@ -145,8 +159,7 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
             cap_feats: the embedding (K, `cap_feat_dim`) of the caption of each.
             return_dict: if False, return `(predictions,)`.
             controlnet_block_samples: by number of a layer, what is added to its tokens.
-            siglip_feats, image_noise_mask: have to be None; images as conditions are not
-                supported.
+            siglip_feats, image_noise_mask: None; networks that see images are not supported.
             patch_size, f_patch_size: which layers for patches to use.
             joint_attention_kwargs: what attention processors of yours take.
 
@@ -156,72 +169,63 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         options = attention_options(joint_attention_kwargs, self, argument="joint_attention_kwargs")
         if siglip_feats is not None or image_noise_mask is not None:
             raise ArgumentError(
-                "siglip_feats and image_noise_mask belong to networks that see images, which are "
-                "not supported; leave them out"
+                "this network doesn't see images; leave siglip_feats and image_noise_mask out"
             )
         grids = check_shapes(self.config, x, cap_feats, patch_size, f_patch_size)
+        key = _key(patch_size, f_patch_size)
         times = timesteps_of(t, torch.empty(len(x), device=x[0].device)).expand(len(x))
         condition = self.t_embedder(times * self.config.t_scale).to(x[0].dtype)
 
-        captions = self._captions(cap_feats)
+        lines: list[Grid] = [(filled_length(len(one), MULTIPLE), 1, 1) for one in cap_feats]
+        begins = [1] * len(x)
+        captions = _filled(self.cap_embedder, cap_feats, lines, begins, self.cap_pad_token)
         told = self._waves(captions)
         for block in self.context_refiner:
             captions = self._passed(block, captions, told, options)
 
         patches = [to_patches(one, patch_size, f_patch_size) for one in x]
-        images = self._images(patches, grids, captions, _key(patch_size, f_patch_size))
+        embed, after = self.all_x_embedder[key], [length + 1 for length in captions.lengths]
+        images = _filled(embed, patches, grids, after, self.x_pad_token)
         seen = self._waves(images)
         for block in self.noise_refiner:
             images = self._passed(block, images, seen, options, condition)
 
         whole = images.followed_by(captions)
         both = self._waves(whole)
+        added = controlnet_block_samples or {}
         for number, block in enumerate(self.layers):
             whole = self._passed(block, whole, both, options, condition)
-            if number in (controlnet_block_samples or {}):
-                whole = whole.replaced(whole.values + controlnet_block_samples[number])  # type: ignore[index]
+            if number in added:
+                whole = whole.replaced(whole.values + added[number])
 
         # Captions have served; only the tokens of images are turned into patches.
-        final = self.all_final_layer[_key(patch_size, f_patch_size)]
-        found = final(whole.values[:, : max(images.lengths)], condition)
+        found = self.all_final_layer[key](whole.values[:, : max(images.lengths)], condition)
         samples = [
             from_patches(one[: len(own)], grid, patch_size, f_patch_size)
             for one, own, grid in zip(found, patches, grids)
         ]
-        if not return_dict:
-            return (samples,)
-        return Transformer2DModelOutput(samples)  # type: ignore[arg-type]  # a list, as published
-
-    def _captions(self, embeds: Sequence[Tensor]) -> Sequences:
-        """Return captions as tokens: each is at a moment of its own, from 1 on."""
-        lengths = [*map(len, embeds)]
-        embedded = self.cap_embedder(torch.cat([*embeds]))
-        places = [_places((filled_length(n, MULTIPLE), 1, 1), 1, embedded) for n in lengths]
-        split = embedded.split(lengths)
-        return Sequences.filled(split, places, self.cap_pad_token, MULTIPLE)
-
-    def _images(
-        self, patches: Sequence[Tensor], grids: Sequence[Grid], captions: Sequences, key: str
-    ) -> Sequences:
-        """Return images as tokens, which come after their captions."""
-        embedded = self.all_x_embedder[key](torch.cat([*patches]))
-        after = zip(grids, captions.lengths)
-        places = [_places(grid, length + 1, embedded) for grid, length in after]
-        split = embedded.split([*map(len, patches)])
-        return Sequences.filled(split, places, self.x_pad_token, MULTIPLE)
+        made: Any = samples  # a list, as published
+        return Transformer2DModelOutput(made) if return_dict else (samples,)
 
     def _waves(self, tokens: Sequences) -> tuple[Rotary, Tensor | None]:
         """Return what layers need to know about the places of tokens: turns, and what is hidden."""
-        config = self.config
-        turns = rotary_waves(tokens.positions, config.axes_dims, theta=config.rope_theta)
-        return turns, tokens.bias()
+        widths, theta = self.config.axes_dims, self.config.rope_theta
+        return rotary_waves(tokens.positions, widths, theta=theta), tokens.bias()
 
     def _passed(self, block: nn.Module, tokens: Sequences, waves: Any, *further: Any) -> Sequences:
         return tokens.replaced(self.run(block, tokens.values, *waves, *further))
 
 
-def _places(grid: Grid, moment: int, like: Tensor) -> Tensor:
-    return grid_positions(grid, start=(moment, 0, 0), device=like.device)
+def _filled(
+    embed: nn.Module, parts: Sequence[Tensor], grids: Sequence[Grid], moments: Any, fill: Tensor
+) -> Sequences:
+    """Return embedded parts as filled sequences, each on a grid that begins at a moment."""
+    embedded = embed(torch.cat([*parts]))
+    places = [
+        grid_positions(grid, start=(moment, 0, 0), device=embedded.device)
+        for grid, moment in zip(grids, moments)
+    ]
+    return Sequences.filled(embedded.split([*map(len, parts)]), places, fill, MULTIPLE)
 
 
 def _key(patch: int, frames: int) -> str:

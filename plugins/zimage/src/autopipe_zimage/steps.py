@@ -29,9 +29,6 @@ from autopipe_components.steps.prompt import check_encoder
 from .checks import longest_caption
 from .output import Result, ZImagePipelineOutput
 
-TIMES = 1000.0
-"""The timestep of pure noise."""
-
 
 CHAT = {"layer": -2, "enable_thinking": True}
 """How the text encoder reads prompts: about to think, and without its last layer."""
@@ -157,9 +154,8 @@ class ZImageSteps(WholeTokens[Result], FlowPipeline[Result]):
         encode = partial(encode_chats, self.tokenizer, self.text_encoder)
         device = self._execution_device if device is None else device
         options = {"device": device, "length": max_sequence_length, **CHAT}
-        return prompts.embed(
-            partial(self.encoder("text_encoder", encode), **options), guided=guided
-        )
+        encode = partial(self.encoder("text_encoder", encode), **options)
+        return prompts.embed(encode, guided=guided)
 
     def encode_conditioning(self, height: int, width: int) -> Tensors:
         both = self.encode_prompt(
@@ -191,8 +187,8 @@ class ZImageSteps(WholeTokens[Result], FlowPipeline[Result]):
 
     @staticmethod
     def _time(timestep: Tensor) -> Tensor:
-        """Return the time, from 0 for noise to 1 for an image."""
-        return (TIMES - timestep.float()) / TIMES
+        """Return the time, from 0 for noise to 1 for an image, of a timestep from 1000 to 0."""
+        return (1000 - timestep.float()) / 1000
 
     def denoiser_inputs(self, tensors: Tensors) -> dict[str, Any]:
         embeds = tensors["prompt_embeds"]
