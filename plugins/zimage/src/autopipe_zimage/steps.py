@@ -29,7 +29,6 @@ from autopipe_components.steps.prompt import check_encoder
 from .checks import longest_caption
 from .output import Result, ZImagePipelineOutput
 
-
 CHAT = {"layer": -2, "enable_thinking": True}
 """How the text encoder reads prompts: about to think, and without its last layer."""
 
