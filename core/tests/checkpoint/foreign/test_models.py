@@ -279,6 +279,13 @@ def test_configs_of_other_models_are_theirs(tmp_path: Path, tokens: Any) -> None
     assert torch.equal(again(IDS).last_hidden_state, model(IDS).last_hidden_state)
 
 
+@pytest.mark.parametrize("kind", [CLIPTextModel, Qwen3Model])
+def test_too_many_layers_are_refused_before_they_are_built(tmp_path: Path, kind: Any) -> None:
+    config = {**kind.config_class().to_dict(), "num_hidden_layers": 10_000_000}
+    with pytest.raises(ConfigError, match=r"'num_hidden_layers' in .* from 0 to 1,024"):
+        compat.build(kind, config, tmp_path)
+
+
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_every_entry_with_every_value_works_or_is_named(tmp_path: Path, kind: str) -> None:
     model, use = NETWORKS[kind]()
