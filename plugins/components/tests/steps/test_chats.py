@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.errors import ArgumentError, ArgumentTypeError, ConfigError
 from autopipe_components.steps.chats import ChatPrompts, encode_chats
 
 
@@ -73,10 +73,28 @@ def test_a_long_text_is_cut_off():
     assert letters(found) == "u:abc"
 
 
-def test_a_tokenizer_without_chats_is_refused():
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"chat_template": None}, "no chat template"),
+        ({"pad_token_id": None}, "no pad_token"),
+        ({"model_input_names": ["input_ids"]}, "no attention_mask"),
+    ],
+)
+def test_a_tokenizer_that_makes_no_chats_is_refused(changes, message):
     tokenizer = Letters()
-    tokenizer.chat_template = None
-    with pytest.raises(ArgumentError, match="no chat template"):
+    vars(tokenizer).update(changes)
+    with pytest.raises(ArgumentError, match=message):
+        encode_chats(tokenizer, Model(), ["a"], device="cpu", length=5)
+
+
+def test_a_template_that_fails_is_told():
+    tokenizer = Letters()
+    tokenizer.apply_chat_template = lambda *args, **how: {}["role"]
+    with pytest.raises(ConfigError, match=r"template of the tokenizer fails \(KeyError"):
+        encode_chats(tokenizer, Model(), ["a"], device="cpu", length=5)
+    tokenizer.apply_chat_template = lambda *args, **how: ""
+    with pytest.raises(ConfigError, match="makes nothing"):
         encode_chats(tokenizer, Model(), ["a"], device="cpu", length=5)
 
 

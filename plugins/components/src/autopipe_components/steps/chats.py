@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from autopipe.attaching.attachment import Encode
-from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.errors import ArgumentError, ArgumentTypeError, ConfigError
 from autopipe.pipeline.turns import guard
-from autopipe.wording import shown
+from autopipe.wording import error_summary, shown
 
 from .checks import Prompt, check_text, check_width
 from .prompt import distinct_texts, tokenize
@@ -153,17 +153,19 @@ def encode_chats(
         **template: what the chat template of the tokenizer takes, such as `enable_thinking`.
 
     Raises:
-        ArgumentError: if the tokenizer has no chat template.
+        ArgumentError: if the tokenizer has no chat template, or can't pad.
+        ConfigError: if the template fails, or makes nothing of a text.
     """
-    if not getattr(tokenizer, "chat_template", None):
-        raise ArgumentError(
-            f"the tokenizer, a {type(tokenizer).__name__}, has no chat template, which prompts are "
-            f"put into; load that of the checkpoint"
-        )
+    _check_tokenizer(tokenizer)
     distinct, places = distinct_texts(texts)
     with guard(tokenizer):
         chats = [_as_chat(tokenizer, text, template) for text in distinct]
         ids, mask = tokenize(tokenizer, chats, length)
+        if not mask.any(dim=1).all():
+            raise ConfigError(
+                "the chat template of the tokenizer makes nothing of a prompt; fetch the "
+                "checkpoint again"
+            )
         # No token attends to those after it, so padding behind all texts needs no computing.
         used = int(mask.any(dim=0).nonzero().max()) + 1
         ids, mask = ids[:, :used].to(device), mask[:, :used].bool().to(device)
@@ -175,9 +177,29 @@ def encode_chats(
     return [own[place] for place in places]
 
 
+def _check_tokenizer(tokenizer: Any) -> None:
+    inputs = getattr(tokenizer, "model_input_names", ["attention_mask"])
+    for lacks, what in (
+        (not getattr(tokenizer, "chat_template", None), "chat template"),
+        (getattr(tokenizer, "pad_token_id", 0) is None, "pad_token"),
+        ("attention_mask" not in inputs, "attention_mask among its model_input_names"),
+    ):
+        if lacks:
+            raise ArgumentError(
+                f"the tokenizer, a {type(tokenizer).__name__}, has no {what}, which prompts need; "
+                f"load that of the checkpoint"
+            )
+
+
 def _as_chat(tokenizer: Any, text: str, template: Mapping[str, Any]) -> str:
     message = {"role": "user", "content": text}
-    chat: str = tokenizer.apply_chat_template(
-        [message], tokenize=False, add_generation_prompt=True, **template
-    )
+    try:
+        chat: str = tokenizer.apply_chat_template(
+            [message], tokenize=False, add_generation_prompt=True, **template
+        )
+    except Exception as error:  # of any kind, as a template is a program
+        raise ConfigError(
+            f"the chat template of the tokenizer fails ({error_summary(error)}); fetch the "
+            f"checkpoint again"
+        ) from error
     return chat
