@@ -14,13 +14,19 @@ from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentImage2Image
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import checks_of
 
+from .methods import FURTHER
 from .output import Result
 from .steps import FluxSteps
 
 
 class FluxImg2ImgPipeline(FluxSteps, LatentImage2Image[Result], Image2Image):
     """Image to image with Flux.1."""
+
+    check_inputs = checks_of(
+        "prompt prompt_2 strength height width", f"{FURTHER} max_sequence_length"
+    )
 
     @pipeline_call
     def __call__(  # type: ignore[override]  # diffusers has the image after the prompts.

@@ -14,13 +14,20 @@ from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentInpaint
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import checks_of
 
+from .methods import FURTHER
 from .output import Result
 from .steps import FluxSteps
 
 
 class FluxInpaintPipeline(FluxSteps, LatentInpaint[Result], Inpaint):
     """Inpainting with Flux.1."""
+
+    check_inputs = checks_of(
+        "prompt prompt_2 image mask_image strength height width output_type",
+        f"{FURTHER} padding_mask_crop max_sequence_length",
+    )
 
     @pipeline_call
     def __call__(  # type: ignore[override]  # diffusers has the image after the prompts.

@@ -14,7 +14,6 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.adapter_scale import adapters_scaled
 from autopipe_components.dit import grid_positions
-from autopipe_components.latent import FlowPipeline, PackedLatents
 from autopipe_components.steps.checks import (
     Prompt,
     batch_size_of,
@@ -26,7 +25,8 @@ from autopipe_components.steps.flow import flow_time
 from autopipe_components.steps.guidance import guide
 from autopipe_components.steps.prompt import check_encoder, join_halves
 
-from .output import FluxPipelineOutput, Result
+from .methods import FluxMethods
+from .output import FluxPipelineOutput
 from .prompt import Prompts, check_signs, encode_pooled, encode_states, text_positions
 from .transformer import FluxTransformer2DModel
 
@@ -40,7 +40,7 @@ _SIGNS = ("", "negative_")
 _PICTURES = ("negative_ip_adapter_image", "negative_ip_adapter_image_embeds")
 
 
-class FluxSteps(PackedLatents[Result], FlowPipeline[Result]):
+class FluxSteps(FluxMethods):
     """The components of Flux.1, and the steps that all tasks share.
 
     Args:

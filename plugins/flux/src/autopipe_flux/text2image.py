@@ -13,13 +13,17 @@ from autopipe.tasks import Text2Image
 from autopipe_components.latent import LatentText2Image
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import checks_of
 
+from .methods import FURTHER
 from .output import Result
 from .steps import FluxSteps
 
 
 class FluxPipeline(FluxSteps, LatentText2Image[Result], Text2Image):
     """Text to image with Flux.1."""
+
+    check_inputs = checks_of("prompt prompt_2 height width", f"{FURTHER} max_sequence_length")
 
     @pipeline_call
     def __call__(

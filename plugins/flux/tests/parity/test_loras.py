@@ -75,8 +75,9 @@ def layers(
 def loaded(build: Callable[..., Any], reference: Callable[[Any], Any]) -> Callable[..., Any]:
     """Loads tensors in both libraries, compares images, and returns ours and one without."""
 
-    def images(pipe: Any) -> np.ndarray:
-        found: np.ndarray = pipe(generator=torch.Generator().manual_seed(0), **CALL).images
+    def images(pipe: Any, **call: Any) -> np.ndarray:
+        generator = torch.Generator().manual_seed(0)
+        found: np.ndarray = pipe(generator=generator, **CALL, **call).images
         return found
 
     def run(tensors: dict[str, Tensor], **call: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +86,7 @@ def loaded(build: Callable[..., Any], reference: Callable[[Any], Any]) -> Callab
         ours.load_lora_weights(dict(tensors), adapter_name="one")
         theirs.load_lora_weights(dict(tensors), adapter_name="one")
         try:
-            found, expected = images(ours), images(theirs)
+            found, expected = images(ours, **call), images(theirs, **call)
         finally:
             theirs.unload_lora_weights()
         # Float32, where diffusers multiplies the matrices by the scale first.
@@ -97,8 +98,11 @@ def loaded(build: Callable[..., Any], reference: Callable[[Any], Any]) -> Callab
 
 def test_diffusers(build: Callable[..., Any], loaded: Callable[..., Any]) -> None:
     networks = {"transformer": build(FluxPipeline).transformer}
-    found, plain = loaded(random_lora(networks, layers=LAYERS))
+    tensors = random_lora(networks, layers=LAYERS)
+    found, plain = loaded(tensors)
     assert np.abs(found - plain).max() > 1e-2
+    less, _ = loaded(tensors, joint_attention_kwargs={"scale": 0.2})
+    assert np.abs(less - plain).max() < np.abs(found - plain).max()
 
 
 @pytest.mark.parametrize(

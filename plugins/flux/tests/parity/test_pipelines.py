@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 
 from autopipe import (
+    DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     FlowMatchHeunDiscreteScheduler,
     FluxImg2ImgPipeline,
     FluxInpaintPipeline,
     FluxPipeline,
+    UniPCMultistepScheduler,
 )
 
 pytestmark = pytest.mark.parity
@@ -176,6 +178,21 @@ def test_checkpoints_are_saved_alike(
 ) -> None:  # fmt: skip
     ours = build(kind)
     saved_alike(ours, reference(ours))
+
+
+def test_solvers_that_know_flows(alike: Callable[..., Any]) -> None:
+    flow = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+    for scheduler in (
+        UniPCMultistepScheduler(**flow, use_dynamic_shifting=True),
+        DPMSolverMultistepScheduler(**flow, use_dynamic_shifting=True),
+    ):
+        alike(FluxPipeline, num_inference_steps=4, components={"scheduler": scheduler})
+
+
+def test_steps_that_sample_draw_from_the_global_generator(
+    alike: Callable[..., Any], shifted: Callable[..., Any]
+) -> None:
+    alike(FluxPipeline, seed=None, components={"scheduler": shifted(stochastic_sampling=True)})
 
 
 def test_heun_has_its_own_levels(build: Callable[..., Any]) -> None:

@@ -63,7 +63,7 @@ def _changes(draws: Draws, given: dict[str, Any], other: dict[str, Any]) -> list
     one, latents = draws.latents(**given)
     another, changed = draws.latents(**given, **other, seed=0 if other else 1)
     found = [_Change(one.made, another.made, axis=2)]
-    latents, changed = (_cells(each, one.made.shape) for each in (latents, changed))
+    latents, changed = (cells_of(each, one.made.shape) for each in (latents, changed))
     if latents.ndim == 4:
         # Cells that span several pixels may be repainted whole, in Kandinsky one more.
         width = latents.shape[-1]
@@ -73,7 +73,7 @@ def _changes(draws: Draws, given: dict[str, Any], other: dict[str, Any]) -> list
     return found
 
 
-def _cells(latents: torch.Tensor, made: tuple[int, ...]) -> torch.Tensor:
+def cells_of(latents: torch.Tensor, made: tuple[int, ...]) -> torch.Tensor:
     """Return latents that are tokens (B, N, C), row by row, as cells (B, C, h, w); others as given.
 
     Args:
