@@ -237,7 +237,7 @@ def test_a_class_that_nobody_has_can_be_passed_as_an_object(checkpoint: Path) ->
     assert pipe.text_encoder is loaded
 
 
-@pytest.mark.parametrize("name", ["WanPipeline", "FluxPipeline", "NeverHeardOf"])
+@pytest.mark.parametrize("name", ["WanPipeline", "QwenImagePipeline", "NeverHeardOf"])
 @pytest.mark.parametrize("cls", [DiffusionPipeline, AutoPipelineForText2Image])
 def test_a_pipeline_that_nobody_has(name: str, cls: type, checkpoint: Path, tmp_path) -> None:
     told = refusal(edited(checkpoint, _class_name=name), cls)
@@ -257,7 +257,7 @@ def test_a_misspelt_pipeline_is_corrected_by_what_is_said(checkpoint: Path) -> N
 
 def test_near_names_are_of_one_kind() -> None:
     known = ["IFPipeline", "DDPMScheduler", "UNet2DConditionModel", "StableDiffusionPipeline"]
-    for name in ("FluxPipeline", "DDPMPipeline", "WanModel", "Flow"):
+    for name in ("QwenImagePipeline", "DDPMPipeline", "WanModel", "Flow"):
         assert nearest(name, known) == ""
     assert "'UNet2DConditionModel'" in nearest("UNet2dConditionModel", known)
     assert "'StableDiffusionPipeline'" in nearest("StableDifusionPipeline", known)

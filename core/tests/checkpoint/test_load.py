@@ -454,8 +454,8 @@ def test_the_index_is_known_before_a_class_is_chosen(saved: Path) -> None:
 
 
 def test_an_unknown_pipeline_says_what_is_missing(saved: Path, edit: Edit) -> None:
-    edit(saved / "model_index.json", _class_name="FluxPipeline")
-    with pytest.raises(UnsupportedCheckpointError, match="FluxPipeline"):
+    edit(saved / "model_index.json", _class_name="QwenImagePipeline")
+    with pytest.raises(UnsupportedCheckpointError, match="QwenImagePipeline"):
         DiffusionPipeline.from_pretrained(saved)
 
 

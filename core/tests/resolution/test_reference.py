@@ -24,7 +24,7 @@ class Plain(SchedulerMixin):
         self.beta = beta
 
 
-NAMES = ("FluxPipeline", "StableDiffusion3Pipeline", "BitsAndBytesConfig")
+NAMES = ("QwenImagePipeline", "StableDiffusion3Pipeline", "BitsAndBytesConfig")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,7 +106,7 @@ def test_the_table_is_read_when_something_is_missing() -> None:
         "default_registry().names(); autopipe.Task\n"
         "from autopipe.resolution.reference import instead_of as table\n"
         "assert not table.cache_info().currsize\n"
-        "assert not hasattr(autopipe, 'FluxPipeline') and table.cache_info().currsize\n"
+        "assert not hasattr(autopipe, 'QwenImagePipeline') and table.cache_info().currsize\n"
         "assert 'torch' not in sys.modules\n"
     )
     ended = subprocess.run([sys.executable, "-c", script], timeout=300)

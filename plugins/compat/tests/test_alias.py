@@ -70,15 +70,15 @@ def test_names_modules_and_versions_are_those_of_autopipe() -> None:
 def test_what_is_not_here_says_so_and_what_is_nowhere_is_absent() -> None:
     checked(
         "import autopipe.as_diffusers, diffusers\n"
-        "for line in ('from diffusers import FluxPipeline',\n"
-        "             'from diffusers.pipelines.flux import FluxPipeline'):\n"
+        "for line in ('from diffusers import QwenImagePipeline',\n"
+        "             'from diffusers.pipelines.qwenimage import QwenImagePipeline'):\n"
         "    try:\n"
         "        exec(line)\n"
         "    except ImportError as error:\n"
         "        assert 'publish the family' in str(error), error\n"
         "    else:\n"
         "        raise SystemExit(line)\n"
-        "assert not hasattr(diffusers, 'FluxPipeline')\n"
+        "assert not hasattr(diffusers, 'QwenImagePipeline')\n"
         "for line in ('import diffusers.nonsense', 'from diffusers.schedulers import Nonsense'):\n"
         "    try:\n"
         "        exec(line)\n"
@@ -92,17 +92,19 @@ def test_what_is_not_here_says_so_and_what_is_nowhere_is_absent() -> None:
 def test_a_library_that_only_asks_for_classes_can_be_imported(tmp_path: Path) -> None:
     (tmp_path / "compel").mkdir()
     (tmp_path / "compel/__init__.py").write_text("from .inner import *\n")
-    (tmp_path / "compel/inner.py").write_text("from diffusers import DDIMScheduler, FluxPipeline\n")
+    (tmp_path / "compel/inner.py").write_text(
+        "from diffusers import DDIMScheduler, QwenImagePipeline\n"
+    )
     script = (
         "import autopipe, autopipe.as_diffusers, compel\n"
         "assert compel.DDIMScheduler is autopipe.DDIMScheduler\n"
-        "assert not isinstance(3, compel.FluxPipeline)\n"
+        "assert not isinstance(3, compel.QwenImagePipeline)\n"
         "try:\n"
-        "    compel.FluxPipeline()\n"
+        "    compel.QwenImagePipeline()\n"
         "except NotImplementedError as error:\n"
         "    assert 'publish the family' in str(error)\n"
         "try:\n"
-        "    from diffusers import FluxPipeline\n"
+        "    from diffusers import QwenImagePipeline\n"
         "except ImportError:\n"
         "    print('absent')\n"
     )

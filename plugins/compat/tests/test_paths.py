@@ -95,8 +95,10 @@ def test_all_names_of_a_module_can_be_imported() -> None:
 
 
 def test_a_name_that_is_not_here_says_what_to_do() -> None:
-    with pytest.raises(NotHereYetImportError, match=r"pipelines\.flux has no FluxPipeline.*plugin"):
-        exec("from autopipe.pipelines.flux import FluxPipeline")
+    with pytest.raises(
+        NotHereYetImportError, match=r"pipelines\.qwenimage has no QwenImagePipeline.*plugin"
+    ):
+        exec("from autopipe.pipelines.qwenimage import QwenImagePipeline")
     module = importlib.import_module("autopipe.schedulers")
     with pytest.raises(NotHereYetError, match="choose one of"):
         module.HeliosScheduler  # noqa: B018

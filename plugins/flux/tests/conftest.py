@@ -120,6 +120,15 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="session")
+def saved(parts: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a checkpoint whose transformer is smaller still."""
+    small = make_transformer(num_layers=1, num_single_layers=1)
+    folder = tmp_path_factory.mktemp("checkpoint")
+    FluxPipeline(**{**parts, "transformer": small}).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def build(parts: dict[str, Any]) -> Callable[..., Any]:
     """`build(kind, **components)`: a pipeline of the tiny components."""
