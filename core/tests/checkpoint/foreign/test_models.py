@@ -14,6 +14,7 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Qwen2Tokenizer,
     Qwen3Config,
     Qwen3Model,
 )
@@ -28,6 +29,7 @@ from autopipe.checkpoint.source import LocalSource
 from autopipe.errors import (
     CheckpointError,
     ConfigError,
+    DamagedFileError,
     UnsafeCheckpointError,
     WeightsMismatchError,
 )
@@ -277,6 +279,25 @@ def test_configs_of_other_models_are_theirs(tmp_path: Path, tokens: Any) -> None
     save_model(model, tmp_path / "text_encoder", SaveOptions())
     again = load(Qwen3Model, tmp_path / "text_encoder")
     assert torch.equal(again(IDS).last_hidden_state, model(IDS).last_hidden_state)
+
+
+def test_a_tokenizer_that_is_not_listed_needs_a_vocabulary_too(tmp_path: Path) -> None:
+    folder = tmp_path / "tokenizer"
+    letters = {letter: number for number, letter in enumerate("abc")}
+    tokenizer = Qwen2Tokenizer(vocab=letters, merges=[], pad_token=None)
+    tokenizer.save_pretrained(folder)
+    # What a family claims need not be padded.
+    assert load(Qwen2Tokenizer, folder)("cab").input_ids == [2, 0, 1]
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(DamagedFileError, match="has no vocabulary"):
+        load(Qwen2Tokenizer, folder)
+
+
+@pytest.mark.parametrize("kind", [CLIPTextModel, Qwen3Model])
+def test_too_many_layers_are_refused_before_they_are_built(tmp_path: Path, kind: Any) -> None:
+    config = {**kind.config_class().to_dict(), "num_hidden_layers": 10_000_000}
+    with pytest.raises(ConfigError, match=r"'num_hidden_layers' in .* from 0 to 1,024"):
+        compat.build(kind, config, tmp_path)
 
 
 @pytest.mark.parametrize("kind", NETWORKS)

@@ -20,6 +20,7 @@ from autopipe_components.latent import (
     LatentInpaint,
     LatentText2Image,
     PackedLatents,
+    WholeTokens,
 )
 from autopipe_components.steps.codec import VaeCodec
 from autopipe_components.steps.flow import flow_time
@@ -255,6 +256,71 @@ def test_latents_are_shifted_as_the_autoencoder_says(vae):
     assert torch.equal(encoded, (plain - 0.25) * vae.config.scaling_factor)
     # The shift is undone, up to rounding.
     assert torch.allclose(codec.decode(encoded), vae.decode(plain).sample, atol=1e-5)
+
+
+class WholeSteps(WholeTokens, FlowPipeline):
+    """A family whose network makes tokens of latents by itself."""
+
+    output_class = ImagePipelineOutput
+    keeps_latents = True
+    do_classifier_free_guidance = False
+    __init__, denoiser = ToySteps.__init__, ToySteps.denoiser
+    check_prompts, encode_conditioning = ToySteps.check_prompts, ToySteps.encode_conditioning
+    denoiser_inputs = ToySteps.denoiser_inputs
+    embed_guidance_scale = ToySteps.embed_guidance_scale
+
+    def run_denoiser(self, sample, timestep, guidance, inputs):
+        self.transformer.seen.append(tuple(sample.shape))
+        return sample / 2
+
+    def default_size(self):
+        return self.size_in_pixels(self.image_processor.preprocess(self.call.image))
+
+
+class WholeImg2ImgPipeline(WholeSteps, LatentImage2Image):
+    __call__ = ToyImg2ImgPipeline.__call__
+
+
+class WholeInpaintPipeline(WholeSteps, LatentInpaint):
+    __call__ = ToyInpaintPipeline.__call__
+
+
+@pytest.mark.parametrize("kind", [WholeImg2ImgPipeline, WholeInpaintPipeline])
+def test_images_are_whole_tokens_whether_the_loop_has_tokens_or_not(make, kind):
+    pipe, given = make(kind, in_channels=4), {"image": IMAGE}
+    if kind is WholeInpaintPipeline:
+        given["mask_image"] = MASK
+    # The image is 24 x 40, and a token has 4 pixels on each side.
+    assert draw(pipe, **given).shape[-2:] == (24, 40)
+    assert draw(pipe, **{**given, "image": IMAGE.resize((43, 27))}).shape[-2:] == (24, 40)
+    assert draw(pipe, height=16, width=8, **given).shape[-2:] == (16, 8)
+    assert {*pipe.transformer.seen} == {(1, 4, 12, 20), (1, 4, 8, 4)}
+    with pytest.raises(ArgumentError, match="divisible by 4"):
+        draw(pipe, height=18, **given)
+
+
+def test_an_image_may_be_encoded_once_for_a_list_of_generators(make):
+    drawn = {}
+    for once in (False, True):
+        kind = type("Pipe", (WholeImg2ImgPipeline,), {"encodes_each": not once})
+        pipe = make(kind, in_channels=4)
+        latents = pipe.prepare_latents(
+            pipe.image_processor.preprocess(IMAGE), torch.tensor([0.0]), 1, 2, torch.float32, "cpu",
+            [torch.Generator().manual_seed(seed) for seed in (1, 2)], add_noise=False,
+        )  # fmt: skip
+        drawn[once] = torch.equal(*latents)
+    assert drawn == {False: False, True: True}
+
+
+def test_latents_of_inpainting_may_be_only_where_it_starts(make):
+    pipe = make(WholeInpaintPipeline, in_channels=4)
+    options = {"image": IMAGE, "mask_image": MASK, "num_inference_steps": 1}
+    first, second = (
+        draw(pipe, latents=torch.full((1, 4, 12, 20), value), output_type="latent", **options)
+        for value in (1.0, 2.0)
+    )
+    assert not torch.isclose(first[..., :10], second[..., :10]).any()
+    assert torch.equal(first[..., 10:], second[..., 10:])
 
 
 @kinds

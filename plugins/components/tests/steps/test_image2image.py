@@ -25,6 +25,15 @@ def test_a_list_encodes_every_sample(codec):
         assert torch.equal(found, codec.encode(image, torch.Generator().manual_seed(seed)))
 
 
+def test_a_list_may_encode_only_what_is_given(codec):
+    image = torch.rand(1, 3, 8, 8)
+    generators = [torch.Generator().manual_seed(s) for s in (1, 2)]
+    options = {"generator": generators, "repeats_first": False, **PLACE}
+    first, second = encode_start(codec, image, batch_size=2, **options).split(1)
+    assert torch.equal(first, codec.encode(image, torch.Generator().manual_seed(1)))
+    assert torch.equal(first, second)
+
+
 def test_the_noise_has_the_level_of_the_timestep(scheduler):
     clean = torch.ones(2, 4, 2, 2)
     drawn = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))

@@ -48,6 +48,18 @@ def test_only_full_strength_starts_from_pure_noise(codec, scheduler):
     assert torch.equal(mixed.latents, expected)
 
 
+def test_given_latents_are_the_noise_or_only_where_the_loop_starts(codec, scheduler):
+    given = torch.full((2, 4, 4, 4), 2.0)
+    noise = start(codec, scheduler, latents=given)
+    assert torch.equal(noise.noise, given)
+    kept = start(codec, scheduler, latents=given, keeps_latents=True)
+    assert torch.equal(kept.latents, noise.latents)
+    source = torch.Generator().manual_seed(0)
+    # The noise of what is kept comes first, then that of encoding.
+    assert torch.equal(kept.noise, torch.randn(2, 4, 4, 4, generator=source))
+    assert not torch.equal(kept.original, noise.original)
+
+
 def test_the_clean_image_can_start(codec, scheduler):
     found = start(codec, scheduler, noised=False)
     assert torch.equal(found.latents, found.original)

@@ -169,6 +169,9 @@ _Whole: TypeAlias = Annotated[int, Field(ge=1)]
 _Count: TypeAlias = Annotated[
     Annotated[int, Field(ge=0)] | None, Field(description="an integer of at least 0")
 ]
+_Layers: TypeAlias = Annotated[
+    Annotated[int, Field(ge=0, le=1024)] | None, Field(description="an integer from 0 to 1,024")
+]
 _Share: TypeAlias = Annotated[
     Annotated[float, Field(ge=0, le=1)] | None, Field(description="a number from 0 to 1")
 ]
@@ -187,11 +190,19 @@ _Id: TypeAlias = Annotated[int, Field(ge=0, description="a token id of at least 
 _AnyId: TypeAlias = Annotated[_Id | None, Field(description="a token id, or null")]
 
 
-class NetworkEntries(Entries):
-    """Entries of the `config.json` of a network. Torch checks the sizes of layers itself."""
+class LayerEntries(Entries):
+    """Entries of the `config.json` of any network: its layers, each of which takes time to build.
 
-    num_hidden_layers: _Count = None
-    num_layers: _Count = None
+    Torch checks the sizes of layers itself.
+    """
+
+    num_hidden_layers: _Layers = None
+    num_layers: _Layers = None
+
+
+class NetworkEntries(LayerEntries):
+    """Entries of the `config.json` of a network that is known."""
+
     num_attention_heads: _Count = None
     num_heads: _Count = None
     layer_norm_eps: _Small = 1e-5

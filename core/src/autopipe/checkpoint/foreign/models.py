@@ -20,7 +20,13 @@ from torch import Tensor, nn
 from ...errors import AutopipeError, ConfigError
 from ...wording import error_summary, shown
 from ..build import WithoutMemory, check_not_quantized, check_sizes
-from .entries import ClipTextEntries, DepthEntries, NetworkEntries, check_entries
+from .entries import (
+    ClipTextEntries,
+    DepthEntries,
+    LayerEntries,
+    NetworkEntries,
+    check_entries,
+)
 
 LIBRARY = "transformers"
 
@@ -75,7 +81,7 @@ PROCESSOR_FILES = frozenset(
 )
 """The files that tokenizers and image processors save."""
 
-_DESCRIBED: Mapping[str | None, type[NetworkEntries]] = {
+_DESCRIBED: Mapping[str | None, type[LayerEntries]] = {
     "clip": NetworkEntries,
     "clip_text_model": ClipTextEntries,
     "clip_vision_model": NetworkEntries,
@@ -83,7 +89,7 @@ _DESCRIBED: Mapping[str | None, type[NetworkEntries]] = {
     "t5": NetworkEntries,
     "xlm-roberta": NetworkEntries,
 }
-"""The schema of each model type's config; other model types are not checked."""
+"""The schema of each model type's config; of other model types only layers are checked."""
 
 _HALVES = ("text_config", "vision_config")
 
@@ -180,7 +186,7 @@ def build(cls: Any, config: Mapping[str, Any], origin: Path) -> nn.Module:
     content = usable(config, file, getattr(cls.config_class, "base_config_key", ""))
     check_sizes(content, file)
     kinds = [_DESCRIBED.get(vars(base).get("model_type")) for base in cls.config_class.__mro__]
-    for kind in filter(None, kinds):
+    for kind in filter(None, [*kinds, LayerEntries]):
         for part in (content, *(content.get(half) for half in _HALVES)):
             check_entries(kind, part if isinstance(part, Mapping) else {}, file)
 

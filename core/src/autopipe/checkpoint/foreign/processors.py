@@ -30,7 +30,7 @@ from ..names import is_plain
 from ..source import Source
 from .entries import LARGEST_SIDE, ImageEntries, TokenizerEntries, check_entries
 from .models import CLASSES, LIBRARY
-from .tokenizers import CONFIG, check_tokenizer, is_tokenizer
+from .tokenizers import CONFIG, check_tokenizer, check_vocabulary, is_tokenizer
 
 _TOKENIZER_CONFIGS = (CONFIG, "special_tokens_map.json")
 _IMAGE_CONFIGS = ("preprocessor_config.json", "processor_config.json")
@@ -103,6 +103,8 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
     # Other classes may not need what is checked here, such as padding.
     if _is_listed(cls):
         check_tokenizer(made, path) if is_tokenizer(made) else _check_images(made, path)
+    elif _is_of_transformers(cls) and is_tokenizer(made):
+        check_vocabulary(made, path)
     return made
 
 

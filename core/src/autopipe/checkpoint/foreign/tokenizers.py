@@ -56,25 +56,42 @@ def check_tokenizer(tokenizer: Any, folder: Path) -> None:
             f"'model_max_length' in {config} is {shown(tokenizer.model_max_length)}, which must be "
             f"more than the {needed} special tokens of each text; correct it"
         )
-    with _as_it_was(tokenizer):
-        try:
-            _check_vocabulary(tokenizer, folder)
-            length = int(min(tokenizer.model_max_length, 2 * needed + 2))
-            tokens = tokenizer(["a", "b a b"], padding="max_length", max_length=length,
-                               truncation=True)  # fmt: skip
-            fits = all(len(row) == length for row in (*tokens.input_ids, *tokens.attention_mask))
-        except AutopipeError:
-            raise
-        except Exception as error:
-            raise ConfigError(
-                f"{type(tokenizer).__name__} from {folder} can't tokenize a text "
-                f"({type(error).__name__}); an entry of {config.name} is wrong, or a file is "
-                f"damaged. Fetch the checkpoint again"
-            ) from error
+    check_vocabulary(tokenizer, folder)
+    with _as_it_was(tokenizer), _telling(tokenizer, folder):
+        length = int(min(tokenizer.model_max_length, 2 * needed + 2))
+        tokens = tokenizer(["a", "b a b"], padding="max_length", max_length=length,
+                           truncation=True)  # fmt: skip
+        fits = all(len(row) == length for row in (*tokens.input_ids, *tokens.attention_mask))
     if not fits:
         raise ConfigError(
             f"with {config}, texts don't have the requested number of tokens; correct it"
         )
+
+
+def check_vocabulary(tokenizer: Any, folder: Path) -> None:
+    """Try a tokenizer loaded from `folder` on its own words.
+
+    Raises:
+        ConfigError: if an entry of its config makes it unusable.
+        DamagedFileError: if its vocabulary is absent or incomplete.
+    """
+    with _as_it_was(tokenizer), _telling(tokenizer, folder):
+        _check_vocabulary(tokenizer, folder)
+
+
+@contextmanager
+def _telling(tokenizer: Any, folder: Path) -> Iterator[None]:
+    """Raise `ConfigError` for any other error."""
+    try:
+        yield
+    except AutopipeError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"{type(tokenizer).__name__} from {folder} can't tokenize a text "
+            f"({type(error).__name__}); an entry of {CONFIG} is wrong, or a file is "
+            f"damaged. Fetch the checkpoint again"
+        ) from error
 
 
 def _check_vocabulary(tokenizer: Any, folder: Path) -> None:

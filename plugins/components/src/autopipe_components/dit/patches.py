@@ -1,6 +1,8 @@
-"""Images as sequences of patches, and back."""
+"""Images and videos as sequences of patches, and back."""
 
 from __future__ import annotations
+
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,9 @@ from ..networks.attention import to_tokens
 _MOST_NUMBERS, _MOST_STORED = 1 << 26, 1 << 29
 """The most numbers in the position embedding of a network, far above any published one: where it is
 computed, and where it comes with the checkpoint."""
+
+Grid: TypeAlias = tuple[int, int, int]
+"""The number of patches along frames, rows and columns."""
 
 
 class PatchEmbed(nn.Module):
@@ -111,3 +116,25 @@ def join_patches(tokens: Tensor, rows: int, columns: int, patch: int) -> Tensor:
     patches = torch.unflatten(tokens, 2, (patch, patch, -1))
     grid = torch.unflatten(patches, 1, (rows, columns))
     return grid.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+
+
+def grid_of(image: Tensor, patch: int, frames: int = 1) -> Grid:
+    """Return the number of patches of an image (C, F, H, W), of `frames` x `patch` x `patch`."""
+    depth, height, width = image.shape[1:]
+    return depth // frames, height // patch, width // patch
+
+
+def to_patches(image: Tensor, patch: int, frames: int = 1) -> Tensor:
+    """Return the patches (N, cells * C) of an image (C, F, H, W), in the order of `grid_of`.
+
+    The channels of a cell are beside each other.
+    """
+    depth, rows, columns = grid_of(image, patch, frames)
+    cells = image.reshape(-1, depth, frames, rows, patch, columns, patch)
+    return cells.permute(1, 3, 5, 2, 4, 6, 0).reshape(depth * rows * columns, -1)
+
+
+def from_patches(patches: Tensor, grid: Grid, patch: int, frames: int = 1) -> Tensor:
+    """Return the image (C, F, H, W) of patches; the inverse of `to_patches`."""
+    cells = patches.reshape(*grid, frames, patch, patch, -1).permute(6, 0, 3, 1, 4, 2, 5)
+    return cells.flatten(5, 6).flatten(3, 4).flatten(1, 2)

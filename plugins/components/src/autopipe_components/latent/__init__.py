@@ -20,6 +20,7 @@ The hooks of a family, in the order in which a call uses them (those marked * ha
     check_conditioning        checks what depends on guidance, and arguments of the family's own
     size_multiple, rounds_size, ignores_partial_size, default_size    limits of height and width
     resizes_image             whether an initial image gets height and width of the call
+    starts_pure, encodes_each, keeps_latents    how noise is added to an initial image
     denoiser_in_channels      input channels of the network, which tell whether it sees masks
     make_schedule             the timesteps
     trim_start                removes the timesteps that an initial image makes unnecessary
@@ -35,9 +36,10 @@ The hooks of a family, in the order in which a call uses them (those marked * ha
     pack, unpack, pack_mask, packed_shape    the form that latents have in the loop
     output_values             converts decoded pixels to the values of the record
 
-`FlowPipeline` and `PackedLatents` implement some of them: for networks that predict the velocity of
-a flow, and for those whose latents are tokens. They precede `LatentPipeline` among the bases.
-`SkipsLayers`, before the family's class, adds guidance away from a prediction without some layers.
+`FlowPipeline`, `PackedLatents` and `WholeTokens` implement some of them: for networks that predict
+the velocity of a flow, for those whose latents are tokens, and for those that make tokens of
+latents by themselves. They precede `LatentPipeline` among the bases. `SkipsLayers`, before the
+family's class, adds guidance away from a prediction without some layers.
 
 Programs with their own loop call further methods, with the names and signatures of diffusers; they
 are in `starts` and `methods`. The tasks call them too, so a subclass may override `prepare_latents`
@@ -55,6 +57,7 @@ from .flow import FlowPipeline as FlowPipeline
 from .image2image import LatentImage2Image as LatentImage2Image
 from .inpaint import LatentInpaint as LatentInpaint
 from .packed import PackedLatents as PackedLatents
+from .packed import WholeTokens as WholeTokens
 from .skipped_layers import SkipsLayers as SkipsLayers
 from .steps import LatentPipeline as LatentPipeline
 from .text2image import LatentText2Image as LatentText2Image

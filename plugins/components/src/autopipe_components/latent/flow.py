@@ -34,6 +34,10 @@ class FlowPipeline(LatentPipeline[_Result]):
         """The keyword arguments for the network's attention."""
         return self._cross_attention_kwargs
 
+    def attention_given(self) -> dict[str, Any] | None:
+        given: dict[str, Any] | None = self.call.get("joint_attention_kwargs")
+        return given
+
     @property
     def token_side(self) -> int:
         """The number of latent cells along each side of a token; by default `patch_size`."""

@@ -94,6 +94,7 @@ class LatentInpaint(StartsFromMask[_Result]):
             guided=self.do_classifier_free_guidance,
             noised=self.adds_noise,
             pure=None if self.starts_pure else False,
+            keeps_latents=self.keeps_latents,
         )
 
         # 6. Denoise, keeping what is outside the mask

@@ -1,4 +1,4 @@
-"""Families whose loop has latents as tokens: each square of cells is one."""
+"""Families whose network sees tokens, each of them a square of latent cells."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 
-class PackedLatents(LatentPipeline[_Result]):
-    """A family whose network takes and returns tokens (B, N, C * patch * patch).
+class WholeTokens(LatentPipeline[_Result]):
+    """A family whose network sees each square of latent cells as one token.
 
-    The loop has them too, so step callbacks, the argument `latents` and the output type "latent"
-    do. The height and width of a call must be known before the image, so in image to image
-    `resizes_image` is True.
+    Images consist of whole tokens. Their height and width are known before the image is read, so in
+    image to image `resizes_image` is True.
     """
 
     patch: ClassVar[int] = 2
@@ -39,14 +38,6 @@ class PackedLatents(LatentPipeline[_Result]):
     def size_unit(self) -> int:
         return self.vae_scale_factor * self.patch
 
-    @property
-    def denoiser_in_channels(self) -> int:
-        return int(self.denoiser.config.in_channels) // self.patch**2
-
-    def check_denoiser(self) -> None:
-        # As tokens, mask and masked image couldn't follow the latents along the channels.
-        check_network_channels(self.denoiser_in_channels, self.codec.channels)
-
     @cached_property
     def image_processor(self) -> VaeImageProcessor:
         return VaeImageProcessor(
@@ -58,6 +49,22 @@ class PackedLatents(LatentPipeline[_Result]):
     @cached_property
     def mask_processor(self) -> VaeImageProcessor:
         return mask_processor(self.size_unit)
+
+
+class PackedLatents(WholeTokens[_Result]):
+    """A family whose network takes and returns tokens (B, N, C * patch * patch).
+
+    The loop has them too, so step callbacks, the argument `latents` and the output type "latent"
+    do.
+    """
+
+    @property
+    def denoiser_in_channels(self) -> int:
+        return int(self.denoiser.config.in_channels) // self.patch**2
+
+    def check_denoiser(self) -> None:
+        # As tokens, mask and masked image couldn't follow the latents along the channels.
+        check_network_channels(self.denoiser_in_channels, self.codec.channels)
 
     def pack(self, latents: Tensor) -> Tensor:
         tokens: Tensor = F.pixel_unshuffle(latents, self.patch)

@@ -91,6 +91,7 @@ class StartsFromImage(LatentPipeline[_Result]):
             generator=generator,
             dtype=dtype,
             device=device,
+            repeats_first=self.encodes_each,
         )
         if not add_noise:
             return latents

@@ -52,6 +52,14 @@ class LatentPipeline(SizedLatents, Generic[_Result]):
     """Whether inpainting with strength 1 starts from pure noise. False adds noise of the first
     timestep to the image then too, which differs for custom schedules."""
 
+    encodes_each: ClassVar[bool] = True
+    """Whether image to image with a list of generators encodes an image once for each. False
+    encodes it once, with the first."""
+
+    keeps_latents: ClassVar[bool] = False
+    """Whether the argument `latents` of inpainting is only where the loop starts, and other noise
+    is added to what is kept. By default it is that noise."""
+
     _guidance_rescale: float = 0.0
     _clip_skip: int | None = None
 
@@ -185,12 +193,17 @@ class LatentPipeline(SizedLatents, Generic[_Result]):
             num_images_per_prompt=call.get("num_images_per_prompt", 1),
             generator=call.get("generator"),
             guidance_scale=guidance_scale,
-            cross_attention_kwargs=call.get(self.attention_argument),
+            cross_attention_kwargs=self.attention_given(),
             output_type=call.output_type,
         )
         if call.output_type != "latent" and isinstance(self.codec, NoCodec):
             raise self.codec.absent()
         return batch_size
+
+    def attention_given(self) -> dict[str, Any] | None:
+        """Return the argument of the call that `attention_argument` names."""
+        given: dict[str, Any] | None = self.call.get("cross_attention_kwargs")
+        return given
 
     def check_steps(self) -> None:
         """Check the number of steps, or the timesteps or sigmas given instead.

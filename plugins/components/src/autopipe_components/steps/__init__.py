@@ -17,6 +17,8 @@ families. The functions depend on their arguments alone, not on the record of a 
                 `join_halves(embeds, negative)`
     pooled      `PooledPrompts`, `check_pooled_prompts`, `encode_states`, `encode_both`: prompts for
                 several text encoders, with pooled embeddings
+    chats       `ChatPrompts`, `encode_chats(tokenizer, encoder, texts, device=, length=)`: prompts
+                for language models, with embeddings that differ in length
     seen        `seen_pixels(pipe, image)`: what the image encoder of a pipeline sees
     callbacks   `step_callbacks(run, callback_on_step_end, ...)`: callbacks for the loop
     timesteps   `set_schedule(scheduler, num_inference_steps=, device=, timesteps=, sigmas=)`,

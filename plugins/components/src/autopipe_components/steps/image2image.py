@@ -20,6 +20,7 @@ def encode_start(
     generator: Generators = None,
     dtype: torch.dtype,
     device: torch.device | str,
+    repeats_first: bool = True,
 ) -> Tensor:
     """Return the clean latents (B, C, h, w) of `image`.
 
@@ -28,13 +29,15 @@ def encode_start(
 
     Args:
         image: pixels (N, 3, H, W) in [-1, 1], or latents; N divides `batch_size`.
+        repeats_first: if False, a list of generators doesn't differ: the first N draw for the given
+            images, and the latents are repeated.
 
     Raises:
         ArgumentError: if the number of images or generators doesn't match the batch.
     """
     check_generators(generator, batch_size)
     image = image.to(device=device, dtype=dtype)
-    if isinstance(generator, (list, tuple)):
+    if repeats_first and isinstance(generator, (list, tuple)):
         image = tile(image, batch_size, "images")
     return tile(encode_images(codec, image, generator), batch_size, "images")
 

@@ -96,12 +96,13 @@ def start_inpainting(
     guided: bool = False,
     noised: bool = True,
     pure: bool | None = None,
+    keeps_latents: bool = False,
 ) -> Inpainting:
     """Encode image and masked image, draw the noise, and compute the initial latents.
 
     Random numbers are drawn in this order: for encoding the image, if needed (a network that takes
     the mask doesn't need it for pure noise or given latents); for the noise, unless `latents` are
-    given; for encoding the masked image, always.
+    given; for encoding the masked image, always. With `keeps_latents`, the noise comes first.
 
     Args:
         image: pixels (N, 3, H, W) in [-1, 1], or latents (N, C, h, w).
@@ -114,6 +115,8 @@ def start_inpainting(
         guided: whether to double mask and masked image, for guidance.
         noised: False adds no noise to the image, which another model has partly denoised.
         pure: whether to start from pure noise; by default, if `strength` is 1.0.
+        keeps_latents: whether `latents`, if given, are only where the loop starts, so that other
+            noise is drawn for the original.
 
     Raises:
         ArgumentError: if images, masks, latents or generators don't match the batch, or
@@ -129,6 +132,9 @@ def start_inpainting(
     size = (image.shape[2] // scale, image.shape[3] // scale)
     shape = (batch_size, codec.channels, *size)
 
+    drawn = None
+    if latents is not None and keeps_latents:
+        drawn = unit_noise(shape, generator=generator, dtype=dtype, device=device)
     original = None
     if not sees_mask or not noised or (latents is None and not pure):
         original = encode_images(codec, image.to(device=device, dtype=dtype), generator)
@@ -143,6 +149,7 @@ def start_inpainting(
     else:
         assert original is not None
         first = scheduler.add_noise(original, noise, timestep.reshape(1).repeat(batch_size))
+    noise = noise if drawn is None else drawn
 
     if masked_image_latents is None and not given_latents:
         masked_image_latents = image * (mask.to(image.device) < 0.5)
