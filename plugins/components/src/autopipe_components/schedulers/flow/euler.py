@@ -1,4 +1,4 @@
-"""Euler's method for flows: FLUX, Stable Diffusion 3, Z-Image and others.
+"""Euler's method for flows, with every way to shift their noise levels that is in use.
 
 Esser et al. 2024, "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis"
 (arXiv:2403.03206).
