@@ -156,6 +156,23 @@ def test_a_smaller_dtype_and_less_may_be_needed_together(
         TinyPipeline.from_pretrained(saved, disable_mmap=True)
 
 
+def test_no_dtype_is_advised_with_which_layers_cannot_compute(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = saved / NET / "diffusion_pytorch_model.safetensors"
+    state = {
+        name: tensor.to(torch.float8_e4m3fn) if tensor.is_floating_point() else tensor.clone()
+        for name, tensor in load_file(file).items()
+    }
+    file.unlink()
+    save_file(state, file)
+    found = sizes(saved, torch_dtype="bfloat16")
+    give(monkeypatch, cpu=sum(found.values()))
+    with pytest.raises(PlacementError, match=r"fits: torch_dtype='bfloat16' \(.*'float16'"):
+        TinyPipeline.from_pretrained(saved, torch_dtype="float32", disable_mmap=True)
+    assert TinyPipeline.from_pretrained(saved, torch_dtype="bfloat16", disable_mmap=True)
+
+
 @pytest.mark.parametrize(
     ("memory", "words"),
     [("net", "model offload, text_encoder"), ("layer", "sequential offload")],

@@ -7,7 +7,7 @@ The memory that weights take follows from the headers, too: `Need` says how.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ from .needs import Need, largest, largest_layer, need_of
 from .options import Dtype, LoadOptions
 from .plan import Part, Plan
 from .source import LARGE, Source
-from .weights import Casting
+from .weights import COMPUTE, Casting
 
 _log = logger(__name__)
 
@@ -161,7 +161,8 @@ def need_in(
         return NAMES_OF_DTYPES.get(target(tensor, TORCH_DTYPES[own]), own)
 
     headers = [source.header(file.path) for file in weights.files]
-    return need_of(shown or name, headers, cast, bool(options.disable_mmap))
+    need = need_of(shown or name, headers, cast, bool(options.disable_mmap))
+    return replace(need, computes=dtype is None or dtype in COMPUTE)
 
 
 def check_memory(
@@ -244,7 +245,11 @@ def _advice(
     needs = find(options)
     now = _takes(needs, place, device)
     tried = {name: find(options.with_dtype(dtype)) for name, dtype in _SMALL.items()}
-    smaller = {name: one for name, one in tried.items() if _takes(one, place, device) < now}
+    smaller = {
+        name: one
+        for name, one in tried.items()
+        if _takes(one, place, device) < now and all(need.computes for need in one)
+    }
     found = [
         f"torch_dtype={name!r} ({_size_in(one, place, device)})"
         for name, one in smaller.items()

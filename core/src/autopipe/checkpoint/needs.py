@@ -22,12 +22,14 @@ class Need:
         copied: those that loading copies into memory. The others stay in their files: the system
             reads what is used, and drops it when memory is short.
         layer: the largest layer, which is all that sequential offload has on a device.
+        computes: whether layers can compute with the dtype of the weights.
     """
 
     name: str
     weights: int
     copied: int
     layer: int
+    computes: bool = True
 
 
 def as_stored(name: str, dtype: str) -> str:

@@ -21,7 +21,7 @@ _log = logger(__name__)
 _SHOWN = 5
 """The number of names that a message lists."""
 
-_COMPUTE = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+COMPUTE = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 """The dtypes with which layers compute; smaller ones only store weights."""
 
 
@@ -161,7 +161,7 @@ def fill(
 def _fits(found: torch.dtype, own: torch.dtype, wanted: torch.dtype | None) -> bool:
     """Whether a tensor of the dtype `found` can replace one of the dtype `own`."""
     if own.is_floating_point:
-        return found in _COMPUTE or found is wanted
+        return found in COMPUTE or found is wanted
     return found.is_complex == own.is_complex and not found.is_floating_point
 
 
