@@ -37,8 +37,8 @@ The hooks of a family, in the order in which a call uses them (those marked * ha
     output_values             converts decoded pixels to the values of the record
 
 `FlowPipeline`, `PackedLatents` and `WholeTokens` implement some of them: for networks that predict
-the velocity of a flow, for those whose latents are tokens, and for those that make tokens of latents
-by themselves. They precede `LatentPipeline` among the bases.
+the velocity of a flow, for those whose latents are tokens, and for those that make tokens of
+latents by themselves. They precede `LatentPipeline` among the bases.
 
 Programs with their own loop call further methods, with the names and signatures of diffusers; they
 are in `starts` and `methods`. The tasks call them too, so a subclass may override `prepare_latents`
