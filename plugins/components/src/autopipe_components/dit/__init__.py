@@ -8,6 +8,8 @@ arXiv:2403.03206). The names of modules are those that checkpoints use.
 from .blocks import JointBlock as JointBlock
 from .embeddings import TextProjection as TextProjection
 from .embeddings import TimeTextEmbedding as TimeTextEmbedding
+from .inputs import Residuals as Residuals
+from .inputs import check_input as check_input
 from .joint_attention import JointAttention as JointAttention
 from .modulation import ContinuousNorm as ContinuousNorm
 from .modulation import ZeroNorm as ZeroNorm
