@@ -275,3 +275,13 @@ def test_wrong_arguments_are_refused_before_any_step(make, kind):
         draw(make(kind, DDIMScheduler()), **given)
     with pytest.raises(ArgumentError, match="it takes 9"):
         draw(make(kind, in_channels=36), **given)
+
+
+def test_programs_pack_and_unpack_by_themselves(make):
+    pipe = make(ToyPipeline)
+    cells = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(0))
+    tokens = pipe._pack_latents(cells, 2, 4, 6, 8)
+    assert tokens.shape == (2, 12, 16)
+    assert torch.equal(pipe._unpack_latents(tokens, 12, 16, 2), cells)
+    positions = pipe._prepare_latent_image_ids(2, 3, 4, "cpu", torch.float32)
+    assert positions[[0, 1, 4]].tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 0]]
