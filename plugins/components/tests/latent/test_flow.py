@@ -350,3 +350,13 @@ def test_a_size_without_room_is_refused_before_the_image_is_resized(make, monkey
     monkeypatch.delattr(type(pipe.image_processor), "preprocess")
     with pytest.raises(ArgumentError, match="would take about"):
         draw(pipe, image=Image.new("RGB", (16, 16)), height=32, width=32)
+
+
+def test_programs_pack_and_unpack_by_themselves(make):
+    pipe = make(ToyPipeline)
+    cells = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(0))
+    tokens = pipe._pack_latents(cells, 2, 4, 6, 8)
+    assert tokens.shape == (2, 12, 16)
+    assert torch.equal(pipe._unpack_latents(tokens, 12, 16, 2), cells)
+    positions = pipe._prepare_latent_image_ids(2, 3, 4, "cpu", torch.float32)
+    assert positions[[0, 1, 4]].tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 0]]

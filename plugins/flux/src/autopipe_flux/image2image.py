@@ -16,9 +16,8 @@ from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import checks_of
 
-from .methods import FURTHER
 from .output import Result
-from .steps import FluxSteps
+from .steps import FURTHER, FluxSteps
 
 
 class FluxImg2ImgPipeline(FluxSteps, LatentImage2Image[Result], Image2Image):

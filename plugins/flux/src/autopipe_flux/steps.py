@@ -14,21 +14,29 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.adapter_scale import adapters_scaled
 from autopipe_components.dit import grid_positions
+from autopipe_components.latent import FlowPipeline, PackedLatents
 from autopipe_components.steps.checks import (
     Prompt,
     batch_size_of,
     check_number,
     check_prompt,
+    check_text,
     check_whole,
 )
 from autopipe_components.steps.flow import flow_time
 from autopipe_components.steps.guidance import guide
 from autopipe_components.steps.prompt import check_encoder, join_halves
+from autopipe_components.steps.signed_prompts import SignedPrompts, count_prompts
 
-from .methods import FluxMethods
-from .output import FluxPipelineOutput
-from .prompt import Prompts, check_signs, encode_pooled, encode_states, text_positions
+from .output import FluxPipelineOutput, Result
+from .prompt import encode_pooled, encode_states, text_positions
 from .transformer import FluxTransformer2DModel
+
+FURTHER = (
+    "negative_prompt negative_prompt_2 prompt_embeds negative_prompt_embeds pooled_prompt_embeds "
+    "negative_pooled_prompt_embeds callback_on_step_end_tensor_inputs"
+)
+"""What `check_inputs` of every task takes."""
 
 LONGEST = 512
 """The largest number of tokens of a prompt."""
@@ -40,7 +48,7 @@ _SIGNS = ("", "negative_")
 _PICTURES = ("negative_ip_adapter_image", "negative_ip_adapter_image_embeds")
 
 
-class FluxSteps(FluxMethods):
+class FluxSteps(PackedLatents[Result], FlowPipeline[Result]):
     """The components of Flux.1, and the steps that all tasks share.
 
     Args:
@@ -58,6 +66,7 @@ class FluxSteps(FluxMethods):
     required_components = ("transformer", "scheduler")
     rounds_size = True
     starts_pure: ClassVar[bool] = False
+    given_size_multiple = 1
 
     transformer: FluxTransformer2DModel
     text_encoder: Any
@@ -120,14 +129,14 @@ class FluxSteps(FluxMethods):
 
     def check_prompts(self) -> int:
         call = self.call
-        count = check_signs(call)
+        count = count_prompts(call)
         scale, length = call["true_cfg_scale"], call["max_sequence_length"]
         check_number("true_cfg_scale", scale)
         check_whole("max_sequence_length", length)
         if not 1 <= length <= LONGEST:
             raise ArgumentError(f"max_sequence_length is {length}; give 1 to {LONGEST}")
         self._true_cfg_scale = scale
-        self._is_guided = scale > 1 and Prompts.of(call, "negative_").is_given
+        self._is_guided = scale > 1 and SignedPrompts.of(call, "negative_").is_given
         return count
 
     def check_conditioning(self) -> None:
@@ -138,7 +147,7 @@ class FluxSteps(FluxMethods):
                 f"{given} is given, but no attached add-on takes image prompts; leave it out"
             )
         for sign in _SIGNS[: 1 + self._is_guided]:
-            prompts = Prompts.of(call, sign)
+            prompts = SignedPrompts.of(call, sign)
             prompts.check(config.joint_attention_dim, config.pooled_projection_dim)
             if prompts.embeds is None:
                 self._check_encoders()
@@ -194,7 +203,7 @@ class FluxSteps(FluxMethods):
         """
         check_prompt(prompt, prompt_embeds)
         count = batch_size_of(prompt, prompt_embeds)
-        prompts = Prompts("", count, prompt, prompt_2, prompt_embeds, pooled_prompt_embeds)
+        prompts = SignedPrompts("", count, prompt, prompt_2, prompt_embeds, pooled_prompt_embeds)
         config = self.transformer.config
         prompts.check(config.joint_attention_dim, config.pooled_projection_dim)
         with adapters_scaled(lora_scale):
@@ -204,7 +213,7 @@ class FluxSteps(FluxMethods):
         return embeds, pooled, text_positions(embeds)
 
     def _embedded(
-        self, prompts: Prompts, length: int, device: torch.device | str | None = None
+        self, prompts: SignedPrompts, length: int, device: torch.device | str | None = None
     ) -> tuple[Tensor, Tensor]:
         device = self._execution_device if device is None else device
         if prompts.embeds is not None and prompts.pooled is not None:
@@ -220,7 +229,7 @@ class FluxSteps(FluxMethods):
     def encode_conditioning(self, height: int, width: int) -> Tensors:
         call, found = self.call, {}
         for sign in _SIGNS[: 1 + self._is_guided]:
-            both = self._embedded(Prompts.of(call, sign), call["max_sequence_length"])
+            both = self._embedded(SignedPrompts.of(call, sign), call["max_sequence_length"])
             names = (f"{sign}prompt_embeds", f"{sign}pooled_prompt_embeds")
             for name, one in zip(names, both):
                 found[name] = one.repeat_interleave(call["num_images_per_prompt"], dim=0)
@@ -256,3 +265,8 @@ class FluxSteps(FluxMethods):
 
     def apply_guidance(self, prediction: Tensor, further: Tensor | None = None) -> Tensor:
         return guide(prediction, self._true_cfg_scale, further=further)
+
+    def check_given_prompts(self, given: Mapping[str, Any]) -> None:
+        super().check_given_prompts(given)
+        for name in ("prompt_2", "negative_prompt_2"):
+            check_text(name, given.get(name))

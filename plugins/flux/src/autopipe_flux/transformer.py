@@ -18,10 +18,12 @@ from autopipe_components.dit import (
     ContinuousNorm,
     JointAttention,
     JointBlock,
+    Residuals,
     Rotary,
     TimeTextEmbedding,
     Transformer2DModelOutput,
     ZeroNorm,
+    check_input,
     rotary_waves,
 )
 from autopipe_components.dit.blocks import within_half
@@ -182,12 +184,15 @@ class FluxTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         """
         options = attention_options(joint_attention_kwargs, self, argument="joint_attention_kwargs")
         batch = len(hidden_states)
-        text, pooled = self._checked(hidden_states, encoder_hidden_states, pooled_projections)
-        positions = [
-            _positions("txt_ids", txt_ids, text),
-            _positions("img_ids", img_ids, hidden_states),
-        ]
-        rotary = rotary_waves(torch.cat(positions).float(), self.config.axes_dims_rope)
+        config = self.config
+        check_input("hidden_states", hidden_states, (batch, None, config.in_channels))
+        read, pooled_width = config.joint_attention_dim, config.pooled_projection_dim
+        text = check_input("encoder_hidden_states", encoder_hidden_states, (batch, None, read))
+        pooled = check_input("pooled_projections", pooled_projections, (batch, pooled_width))
+        told = check_input("txt_ids", _unbatched(txt_ids), (text.shape[1], 3))
+        seen = check_input("img_ids", _unbatched(img_ids), (hidden_states.shape[1], 3))
+        ids = torch.cat([told, seen]).to(hidden_states.device)
+        rotary = rotary_waves(ids.float(), config.axes_dims_rope)
         tokens, context = self.x_embedder(hidden_states), self.context_embedder(text)
         if timestep is None:
             raise ArgumentError("this network predicts at a time: pass timestep, from 0 to 1")
@@ -195,62 +200,20 @@ class FluxTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         scales = None if guidance is None else guidance.to(tokens.dtype) * 1000
         condition = self.time_text_embed(times, pooled, scales)
         run: Any = self.run
-        further = _Further(controlnet_block_samples, len(self.transformer_blocks))
+        further = Residuals(controlnet_block_samples, len(self.transformer_blocks))
         for index, block in enumerate(self.transformer_blocks):
             tokens, context = run(block, tokens, context, condition, rotary, options)
             tokens = further.added(tokens, index, in_turn=controlnet_blocks_repeat)
         length = context.shape[1]
         joined = torch.cat([context, tokens], dim=1)
-        further = _Further(controlnet_single_block_samples, len(self.single_transformer_blocks))
+        further = Residuals(controlnet_single_block_samples, len(self.single_transformer_blocks))
         for index, block in enumerate(self.single_transformer_blocks):
             joined = run(block, joined, condition, rotary, options)
             joined = further.added(joined, index, after=length)
         predicted = self.proj_out(self.norm_out(joined[:, length:], condition))
         return Transformer2DModelOutput(predicted) if return_dict else (predicted,)
 
-    def _checked(
-        self, tokens: Tensor, text: Tensor | None, pooled: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        config, batch = self.config, len(tokens)
-        for name, given, shape in (
-            ("hidden_states", tokens, (batch, "N", config.in_channels)),
-            ("encoder_hidden_states", text, (batch, "K", config.joint_attention_dim)),
-            ("pooled_projections", pooled, (batch, config.pooled_projection_dim)),
-        ):
-            found = tuple(given.shape) if isinstance(given, Tensor) else ()
-            fits = len(found) == len(shape) and (found[0], found[-1]) == (batch, shape[-1])
-            if not fits:
-                wanted = ", ".join(map(str, shape))
-                raise ArgumentError(
-                    f"{name} is {shown(given)}; for {batch} samples this network takes a tensor "
-                    f"({wanted})"
-                )
-        assert text is not None
-        assert pooled is not None
-        return text, pooled
 
-
-class _Further:
-    """What is added to tokens after some blocks."""
-
-    def __init__(self, samples: Sequence[Tensor] | None, blocks: int) -> None:
-        self.samples = samples
-        self.each = -(-blocks // len(samples)) if samples else 1
-
-    def added(self, tokens: Tensor, index: int, *, after: int = 0, in_turn: bool = False) -> Tensor:
-        """Return tokens after the block `index`; those of a text, `after`, stay."""
-        if not self.samples:
-            return tokens
-        sample = self.samples[index % len(self.samples) if in_turn else index // self.each]
-        return torch.cat([tokens[:, :after], tokens[:, after:] + sample], dim=1)
-
-
-def _positions(name: str, given: Tensor | None, tokens: Tensor) -> Tensor:
-    """Return the positions of `tokens`, (N, 3), without the axis of the batch."""
-    ids = given[0] if isinstance(given, Tensor) and given.ndim == 3 else given
-    if not isinstance(ids, Tensor) or tuple(ids.shape) != (tokens.shape[1], 3):
-        raise ArgumentError(
-            f"{name} is {shown(given)}; this network takes the positions of its tokens, a tensor "
-            f"({tokens.shape[1]}, 3)"
-        )
-    return ids.to(tokens.device)
+def _unbatched(ids: Any) -> Any:
+    """Return positions without the axis of the batch, which older programs give them."""
+    return ids[0] if isinstance(ids, Tensor) and ids.ndim == 3 else ids

@@ -11,6 +11,8 @@ from .dual import DualNorm as DualNorm
 from .embeddings import TextProjection as TextProjection
 from .embeddings import TimeTextEmbedding as TimeTextEmbedding
 from .feed_forward import GatedFeedForward as GatedFeedForward
+from .inputs import Residuals as Residuals
+from .inputs import check_input as check_input
 from .joint_attention import JointAttention as JointAttention
 from .modulation import ContinuousNorm as ContinuousNorm
 from .modulation import ZeroNorm as ZeroNorm

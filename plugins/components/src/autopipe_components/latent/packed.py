@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..dit.rotary import grid_positions
 from ..image_processor import VaeImageProcessor, mask_processor
 from ..steps.checks import check_network_channels
 from .steps import LatentPipeline
@@ -85,3 +87,40 @@ class PackedLatents(WholeTokens[_Result]):
 
     def preview(self, latents: Tensor, vae: Any = None) -> list[Image]:
         return super().preview(self.unpack(latents) if latents.ndim == 3 else latents, vae)
+
+    # For programs with their own loop, by the names of diffusers
+
+    @staticmethod
+    def _prepare_latent_image_ids(
+        batch_size: int, height: int, width: int, device: Any, dtype: torch.dtype
+    ) -> Tensor:
+        """Return the positions (height * width, 3) of tokens.
+
+        Args:
+            batch_size: has no effect.
+            height, width: the number of tokens along each axis.
+        """
+        return grid_positions((1, height, width), device=device).to(dtype)
+
+    @staticmethod
+    def _pack_latents(
+        latents: Tensor, batch_size: int, num_channels_latents: int, height: int, width: int
+    ) -> Tensor:
+        """Return latents as tokens (B, N, 4 * C).
+
+        Args:
+            latents: of this shape: (`batch_size`, `num_channels_latents`, `height`, `width`).
+        """
+        cells = latents.reshape(batch_size, num_channels_latents, height, width)
+        return F.pixel_unshuffle(cells, 2).flatten(2).transpose(1, 2)
+
+    @staticmethod
+    def _unpack_latents(latents: Tensor, height: int, width: int, vae_scale_factor: int) -> Tensor:
+        """Return latents (B, C, h, w) of tokens.
+
+        Args:
+            height, width: the size of the image in pixels.
+            vae_scale_factor: the number of pixels per cell.
+        """
+        rows, columns = (int(side) // (2 * vae_scale_factor) for side in (height, width))
+        return F.pixel_shuffle(torch.unflatten(latents.transpose(1, 2), 2, (rows, columns)), 2)
