@@ -131,6 +131,11 @@ from autopipe_deepfloyd_if.text2image import IFPipeline as _IFPipeline
 from autopipe_deepfloyd_if.watermark import IFWatermarker as _IFWatermarker
 from autopipe_edit.sdxl import StableDiffusionXLInstructPix2PixPipeline as _StableDiffusionXLInstructPix2PixPipeline
 from autopipe_edit.stable_diffusion import StableDiffusionInstructPix2PixPipeline as _StableDiffusionInstructPix2PixPipeline
+from autopipe_flux.image2image import FluxImg2ImgPipeline as _FluxImg2ImgPipeline
+from autopipe_flux.inpaint import FluxInpaintPipeline as _FluxInpaintPipeline
+from autopipe_flux.output import FluxPipelineOutput as _FluxPipelineOutput
+from autopipe_flux.text2image import FluxPipeline as _FluxPipeline
+from autopipe_flux.transformer import FluxTransformer2DModel as _FluxTransformer2DModel
 from autopipe_ip_adapter.masks import IPAdapterMaskProcessor as _IPAdapterMaskProcessor
 from autopipe_kandinsky21.combined.image2image import KandinskyImg2ImgCombinedPipeline as _KandinskyImg2ImgCombinedPipeline
 from autopipe_kandinsky21.combined.inpaint import KandinskyInpaintCombinedPipeline as _KandinskyInpaintCombinedPipeline
@@ -174,6 +179,11 @@ from autopipe_pag.pipelines import StableDiffusionXLPAGPipeline as _StableDiffus
 from autopipe_paint_by_example.image_encoder import PaintByExampleImageEncoder as _PaintByExampleImageEncoder
 from autopipe_paint_by_example.inpaint import PaintByExamplePipeline as _PaintByExamplePipeline
 from autopipe_prompts.embeds import weighted_embeds as _weighted_embeds
+from autopipe_sd3.image2image import StableDiffusion3Img2ImgPipeline as _StableDiffusion3Img2ImgPipeline
+from autopipe_sd3.inpaint import StableDiffusion3InpaintPipeline as _StableDiffusion3InpaintPipeline
+from autopipe_sd3.output import StableDiffusion3PipelineOutput as _StableDiffusion3PipelineOutput
+from autopipe_sd3.text2image import StableDiffusion3Pipeline as _StableDiffusion3Pipeline
+from autopipe_sd3.transformer import SD3Transformer2DModel as _SD3Transformer2DModel
 from autopipe_sdxl.image2image import StableDiffusionXLImg2ImgPipeline as _StableDiffusionXLImg2ImgPipeline
 from autopipe_sdxl.inpaint import StableDiffusionXLInpaintPipeline as _StableDiffusionXLInpaintPipeline
 from autopipe_sdxl.output import StableDiffusionXLPipelineOutput as _StableDiffusionXLPipelineOutput
@@ -223,6 +233,11 @@ from autopipe_wuerstchen.networks.diffnext import WuerstchenDiffNeXt as _Wuerstc
 from autopipe_wuerstchen.networks.paella_vq_model import PaellaVQModel as _PaellaVQModel
 from autopipe_wuerstchen.networks.prior import WuerstchenPrior as _WuerstchenPrior
 from autopipe_wuerstchen.prior import WuerstchenPriorPipeline as _WuerstchenPriorPipeline
+from autopipe_zimage.image2image import ZImageImg2ImgPipeline as _ZImageImg2ImgPipeline
+from autopipe_zimage.inpaint import ZImageInpaintPipeline as _ZImageInpaintPipeline
+from autopipe_zimage.network import ZImageTransformer2DModel as _ZImageTransformer2DModel
+from autopipe_zimage.output import ZImagePipelineOutput as _ZImagePipelineOutput
+from autopipe_zimage.text2image import ZImagePipeline as _ZImagePipeline
 
 errors = _errors
 registry = _registry
@@ -283,6 +298,11 @@ EulerDiscreteScheduler: _TypeAlias = _EulerDiscreteScheduler
 FlowMatchEulerDiscreteScheduler: _TypeAlias = _FlowMatchEulerDiscreteScheduler
 FlowMatchHeunDiscreteScheduler: _TypeAlias = _FlowMatchHeunDiscreteScheduler
 FlowMatchLCMScheduler: _TypeAlias = _FlowMatchLCMScheduler
+FluxImg2ImgPipeline: _TypeAlias = _FluxImg2ImgPipeline
+FluxInpaintPipeline: _TypeAlias = _FluxInpaintPipeline
+FluxPipeline: _TypeAlias = _FluxPipeline
+FluxPipelineOutput = _FluxPipelineOutput
+FluxTransformer2DModel: _TypeAlias = _FluxTransformer2DModel
 FromOriginalModelMixin = _FromOriginalModelMixin
 HeunDiscreteScheduler: _TypeAlias = _HeunDiscreteScheduler
 IFImg2ImgPipeline: _TypeAlias = _IFImg2ImgPipeline
@@ -343,8 +363,13 @@ RePaintPipeline: _TypeAlias = _RePaintPipeline
 RePaintScheduler: _TypeAlias = _RePaintScheduler
 RobertaSeriesModelWithTransformation: _TypeAlias = _RobertaSeriesModelWithTransformation
 SASolverScheduler: _TypeAlias = _SASolverScheduler
+SD3Transformer2DModel: _TypeAlias = _SD3Transformer2DModel
 ScoreSdeVePipeline: _TypeAlias = _ScoreSdeVePipeline
 ScoreSdeVeScheduler: _TypeAlias = _ScoreSdeVeScheduler
+StableDiffusion3Img2ImgPipeline: _TypeAlias = _StableDiffusion3Img2ImgPipeline
+StableDiffusion3InpaintPipeline: _TypeAlias = _StableDiffusion3InpaintPipeline
+StableDiffusion3Pipeline: _TypeAlias = _StableDiffusion3Pipeline
+StableDiffusion3PipelineOutput = _StableDiffusion3PipelineOutput
 StableDiffusionAdapterPipeline: _TypeAlias = _StableDiffusionAdapterPipeline
 StableDiffusionControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetImg2ImgPipeline
 StableDiffusionControlNetInpaintPipeline: _TypeAlias = _StableDiffusionControlNetInpaintPipeline
@@ -405,6 +430,11 @@ WuerstchenDecoderPipeline: _TypeAlias = _WuerstchenDecoderPipeline
 WuerstchenDiffNeXt: _TypeAlias = _WuerstchenDiffNeXt
 WuerstchenPrior: _TypeAlias = _WuerstchenPrior
 WuerstchenPriorPipeline: _TypeAlias = _WuerstchenPriorPipeline
+ZImageImg2ImgPipeline: _TypeAlias = _ZImageImg2ImgPipeline
+ZImageInpaintPipeline: _TypeAlias = _ZImageInpaintPipeline
+ZImagePipeline: _TypeAlias = _ZImagePipeline
+ZImagePipelineOutput = _ZImagePipelineOutput
+ZImageTransformer2DModel: _TypeAlias = _ZImageTransformer2DModel
 get_constant_schedule = _get_constant_schedule
 get_constant_schedule_with_warmup = _get_constant_schedule_with_warmup
 get_cosine_schedule_with_warmup = _get_cosine_schedule_with_warmup
