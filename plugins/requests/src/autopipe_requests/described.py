@@ -91,6 +91,7 @@ def _in_package(name: str, cls: type) -> Any:
     return next((one for one in found if isinstance(one, type)), None)
 
 
+@functools.lru_cache(maxsize=4096)
 def _class(name: str, cls: type) -> Any:
     """Return the class that a docstring of `cls` calls `name`, or None."""
     scope = getattr(inspect.unwrap(cls.__call__), "__globals__", {})
