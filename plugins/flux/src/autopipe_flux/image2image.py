@@ -23,6 +23,8 @@ from .steps import FURTHER, FluxSteps
 class FluxImg2ImgPipeline(FluxSteps, LatentImage2Image[Result], Image2Image):
     """Image to image with Flux.1."""
 
+    encodes_each = False
+
     check_inputs = checks_of(
         "prompt prompt_2 strength height width", f"{FURTHER} max_sequence_length"
     )
