@@ -19,14 +19,15 @@ SAMPLES = {
     "max_sequence_length": (16, 8),
 }
 
+SOURCES = (
+    "as in diffusers, of several pictures from one only the first generator draws for encoding it"
+)
 EXPECTED = {
     "guidance": (
         "the guidance scale is an input of the network; true_cfg_scale turns the negative prompt on"
     ),
-    "repeats-FluxInpaintPipeline": (
-        "as in diffusers, of several pictures from one image only the first generator draws for "
-        "encoding it"
-    ),
+    "repeats-FluxImg2ImgPipeline": SOURCES,
+    "repeats-FluxInpaintPipeline": SOURCES,
 }
 
 
