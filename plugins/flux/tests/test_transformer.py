@@ -10,6 +10,7 @@ import torch
 
 from autopipe import FluxTransformer2DModel
 from autopipe.errors import ArgumentError, AutopipeError
+from autopipe.placement.room import footprints_of
 
 INPUTS: dict[str, Any] = {
     "hidden_states": torch.zeros(1, 4, 16),
@@ -26,6 +27,7 @@ INPUTS: dict[str, Any] = {
     ("name", "value"),
     [
         ("hidden_states", torch.zeros(1, 4, 15)),
+        ("hidden_states", None),
         ("encoder_hidden_states", torch.zeros(2, 3, 24)),
         ("encoder_hidden_states", None),
         ("pooled_projections", torch.zeros(1, 3, 16)),
@@ -33,6 +35,10 @@ INPUTS: dict[str, Any] = {
         ("txt_ids", None),
         ("timestep", None),
         ("guidance", None),
+        ("guidance", 3.5),
+        ("guidance", torch.ones(1, 3)),
+        ("controlnet_block_samples", 5),
+        ("controlnet_single_block_samples", torch.zeros(1, 4, 16)),
         ("joint_attention_kwargs", {"loud": 1}),
     ],
 )
@@ -64,6 +70,14 @@ def test_hostile_configs_are_refused(config: dict[str, Any]) -> None:
     name = next(iter(config))
     with torch.device("meta"), pytest.raises(AutopipeError, match=name):
         FluxTransformer2DModel.from_config({**small, "num_layers": 1, **config})
+
+
+def test_memory_is_estimated_at_the_size_of_training(transformer: Callable[..., Any]) -> None:
+    network = transformer()
+    # A 128 x 128 image has a token of 16 numbers for each four cells.
+    (found,) = footprints_of({"transformer": network}, {})
+    tokens = 64 * 64 * 16 * 4
+    assert tokens < found.work < 100 * tokens
 
 
 def test_gradient_checkpointing_gives_the_same_gradients(transformer: Callable[..., Any]) -> None:

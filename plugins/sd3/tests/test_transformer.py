@@ -110,6 +110,8 @@ def test_configs_that_do_not_work(change: dict[str, Any], said: str) -> None:
         {"pooled_projections": None},
         {"pooled_projections": torch.ones(1, 20)},
         {"timestep": torch.ones(3)},
+        {"block_controlnet_hidden_states": 5},
+        {"skip_layers": 5},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )

@@ -7,6 +7,7 @@ import torch
 
 from autopipe import ZImageTransformer2DModel
 from autopipe.errors import ArgumentError, ConfigError
+from autopipe.placement.room import footprints_of
 from autopipe_zimage.checks import longest_caption
 
 from .conftest import TRANSFORMER, WIDTH
@@ -45,6 +46,9 @@ def test_shapes_that_do_not_fit_are_refused(networks: dict[str, Any]) -> None:
     for images, captions, options, message in (
         ([image], [caption] * 2, {}, "1 images and 2 captions"),
         ([], [], {}, "0 images"),
+        (None, [caption], {}, "x is None"),
+        ([image], 5, {}, "cap_feats is 5"),
+        (["image"], [caption], {}, "x is"),
         ([image[:3]], [caption], {}, r"\(3, 1, 8, 8\)"),
         ([image[:, 0]], [caption], {}, r"\(4, 8, 8\)"),
         ([image[..., :7]], [caption], {}, "divisible by"),
@@ -59,6 +63,12 @@ def test_shapes_that_do_not_fit_are_refused(networks: dict[str, Any]) -> None:
             network(images, time, captions, **options)
     assert longest_caption(network.config) == 608
     assert len(network([image], time, [torch.zeros(608, WIDTH)]).sample) == 1
+
+
+def test_memory_is_estimated_at_the_size_of_training(networks: dict[str, Any]) -> None:
+    (found,) = footprints_of({"transformer": networks["transformer"]}, {})
+    tokens = 64 * 64 * TRANSFORMER["dim"] * 4
+    assert tokens < found.work < 100 * tokens
 
 
 def test_samples_of_other_sizes_in_a_batch_change_nothing(networks: dict[str, Any]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from autopipe.errors import ArgumentError
-from autopipe_components.dit import Residuals, check_input
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe_components.dit import Residuals, check_input, check_tensors
 
 
 def test_an_input_has_the_shape_that_the_network_takes():
@@ -23,6 +23,15 @@ def test_fewer_residuals_than_blocks_are_for_neighbours_or_take_turns():
     assert [float(residuals.added(tokens, i)[0, 0, 0]) for i in range(4)] == [1, 1, 2, 2]
     turns = [float(residuals.added(tokens, i, in_turn=True)[0, 0, 0]) for i in range(4)]
     assert turns == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize("wrong", [5, "x", torch.zeros(2, 3), [1.0]], ids=str)
+def test_residuals_are_a_list_of_tensors(wrong):
+    with pytest.raises(ArgumentTypeError, match=r"added is .*a list of tensors"):
+        Residuals(wrong, blocks=2, name="added")
+    with pytest.raises(ArgumentTypeError, match="added is None"):
+        check_tensors("added", None)
+    check_tensors("added", (torch.zeros(1),))
 
 
 def test_the_tokens_of_a_text_stay():

@@ -10,8 +10,10 @@ import torch
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe_components.steps.pooled import (
     PooledPrompts,
+    PromptArguments,
     check_pooled_prompts,
     encode_both,
+    encode_pooled,
     encode_states,
 )
 
@@ -34,6 +36,22 @@ def test_further_encoders_have_the_first_text_by_default():
     assert negative == [["", ""], ["x", "y"]]
 
 
+def test_a_call_need_not_take_all_prompts():
+    call = {"prompt": "a", "negative_prompt_2": "b", "height": 64}
+    found = vars(PromptArguments.of(call))
+    assert {name: one for name, one in found.items() if one is not None} == {
+        "prompt": "a",
+        "negative_prompt_2": "b",
+    }
+    assert set(found) == set(NAMES)
+
+
+def test_a_prompt_is_given_as_a_text_for_the_first_encoder_or_as_embeddings():
+    assert PooledPrompts.of(given()).is_given
+    assert PooledPrompts.of(given(negative_prompt_embeds=EMBEDS), "negative_").is_given
+    assert not PooledPrompts.of(given(negative_prompt_2="a"), "negative_").is_given
+
+
 def test_the_number_of_prompts():
     assert check_pooled_prompts(given()) == 2
     both = given(prompt=None, prompt_embeds=EMBEDS, pooled_prompt_embeds=POOLED)
@@ -50,6 +68,8 @@ def test_the_number_of_prompts():
         ({"negative_prompt_embeds": EMBEDS}, ArgumentError, "need negative_pooled"),
         ({"pooled_prompt_embeds": POOLED[0]}, ArgumentError, "two axes"),
         ({"pooled_prompt_embeds": POOLED[:1]}, ArgumentError, "has 1 entries"),
+        ({"pooled_prompt_embeds": POOLED.long()}, ArgumentTypeError, "floating-point"),
+        ({"negative_prompt_embeds": EMBEDS.long()}, ArgumentTypeError, "floating-point"),
         ({"pooled_prompt_embeds": 5}, ArgumentTypeError, "pooled_prompt_embeds"),
         ({"pooled_prompt_embeds": POOLED[:, 1:]}, ArgumentError, "2 wide"),
         (
@@ -108,6 +128,20 @@ def test_equal_texts_are_encoded_once():
     states = encode_states(Tokenizer(), encoder, ["ab", "c", "ab"], device="cpu", length=4)
     assert states.squeeze(-1).tolist() == [[100, 101, 3, 3], [102, 3, 3, 3], [100, 101, 3, 3]]
     assert encoder.rows == [2]
+
+
+def test_vectors_of_a_tokenizer_without_a_limit():
+    class Pooling:
+        config = SimpleNamespace(max_position_embeddings=3)
+
+        def __call__(self, ids):
+            return SimpleNamespace(pooler_output=ids.sum(1, keepdim=True), ids=ids)
+
+    class Endless(Tokenizer):
+        model_max_length = int(1e30)
+
+    texts = ["ab", "c", "ab"]
+    assert encode_pooled(Endless(), Pooling(), texts, device="cpu").tolist() == [[195], [99], [195]]
 
 
 @pytest.mark.parametrize(("skip", "layer"), [(None, 2), (0, 2), (1, 1)])

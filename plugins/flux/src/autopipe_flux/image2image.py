@@ -23,6 +23,8 @@ from .steps import FURTHER, FluxSteps
 class FluxImg2ImgPipeline(FluxSteps, LatentImage2Image[Result], Image2Image):
     """Image to image with Flux.1."""
 
+    encodes_each = False
+
     check_inputs = checks_of(
         "prompt prompt_2 strength height width", f"{FURTHER} max_sequence_length"
     )
@@ -85,9 +87,9 @@ class FluxImg2ImgPipeline(FluxSteps, LatentImage2Image[Result], Image2Image):
             latents: where the loop starts, as tokens (B, N, C), in place of the noisy image.
             prompt_embeds, negative_prompt_embeds: encoded prompts (B, K, D) in place of texts.
             pooled_prompt_embeds, negative_pooled_prompt_embeds: (B, P), required with them.
-            ip_adapter_image, ip_adapter_image_embeds, negative_ip_adapter_image,
-                negative_ip_adapter_image_embeds: image prompts, for an attached add-on that takes
-                them.
+            ip_adapter_image, ip_adapter_image_embeds: image prompts or their embeddings, for an
+                attached add-on that takes them.
+            negative_ip_adapter_image, negative_ip_adapter_image_embeds: the same for what to avoid.
             output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`, which are tokens (B, N, C).
             return_dict: if False, return a tuple.
             joint_attention_kwargs: keywords for the transformer's attention.

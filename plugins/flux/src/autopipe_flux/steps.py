@@ -17,7 +17,6 @@ from autopipe_components.dit import grid_positions
 from autopipe_components.latent import FlowPipeline, PackedLatents
 from autopipe_components.steps.checks import (
     Prompt,
-    batch_size_of,
     check_number,
     check_prompt,
     check_text,
@@ -25,11 +24,16 @@ from autopipe_components.steps.checks import (
 )
 from autopipe_components.steps.flow import flow_time
 from autopipe_components.steps.guidance import guide
+from autopipe_components.steps.pooled import (
+    SIGNS,
+    PooledPrompts,
+    PromptArguments,
+    encode_pooled,
+    encode_states,
+)
 from autopipe_components.steps.prompt import check_encoder, join_halves
-from autopipe_components.steps.signed_prompts import SignedPrompts, count_prompts
 
 from .output import FluxPipelineOutput, Result
-from .prompt import encode_pooled, encode_states, text_positions
 from .transformer import FluxTransformer2DModel
 
 FURTHER = (
@@ -43,9 +47,6 @@ LONGEST = 512
 
 _CELLS = 128
 """Height and width of the latents that the networks were trained with."""
-
-_SIGNS = ("", "negative_")
-_PICTURES = ("negative_ip_adapter_image", "negative_ip_adapter_image_embeds")
 
 
 class FluxSteps(PackedLatents[Result], FlowPipeline[Result]):
@@ -129,37 +130,48 @@ class FluxSteps(PackedLatents[Result], FlowPipeline[Result]):
 
     def check_prompts(self) -> int:
         call = self.call
-        count = count_prompts(call)
-        scale, length = call["true_cfg_scale"], call["max_sequence_length"]
+        given = self._prompts()
+        names = ("prompt", "prompt_embeds", "negative_prompt", "negative_prompt_embeds")
+        check_prompt(*(given[name] for name in names))
+        scale, length = call.true_cfg_scale, call.max_sequence_length
         check_number("true_cfg_scale", scale)
         check_whole("max_sequence_length", length)
         if not 1 <= length <= LONGEST:
             raise ArgumentError(f"max_sequence_length is {length}; give 1 to {LONGEST}")
         self._true_cfg_scale = scale
-        self._is_guided = scale > 1 and SignedPrompts.of(call, "negative_").is_given
-        return count
+        self._is_guided = scale > 1 and PooledPrompts.of(given, "negative_").is_given
+        return PooledPrompts.of(given).count
 
     def check_conditioning(self) -> None:
         call, config = self.call, self.transformer.config
-        given = next((name for name in _PICTURES if call.get(name) is not None), None)
-        if given is not None:
-            raise ArgumentError(
-                f"{given} is given, but no attached add-on takes image prompts; leave it out"
-            )
-        for sign in _SIGNS[: 1 + self._is_guided]:
-            prompts = SignedPrompts.of(call, sign)
+        pictures = {
+            "negative_ip_adapter_image": call.get("negative_ip_adapter_image"),
+            "negative_ip_adapter_image_embeds": call.get("negative_ip_adapter_image_embeds"),
+        }
+        for name, picture in pictures.items():
+            if picture is not None:
+                raise ArgumentError(
+                    f"{name} is given, but no attached add-on takes image prompts; leave it out"
+                )
+        given = self._prompts()
+        for sign in SIGNS[: 1 + self._is_guided]:
+            prompts = PooledPrompts.of(given, sign)
             prompts.check(config.joint_attention_dim, config.pooled_projection_dim)
             if prompts.embeds is None:
                 self._check_encoders()
         lengths = {
-            call["max_sequence_length"] if embeds is None else embeds.shape[1]
-            for embeds in (call["prompt_embeds"], call["negative_prompt_embeds"])
+            call.max_sequence_length if embeds is None else embeds.shape[1]
+            for embeds in (given["prompt_embeds"], given["negative_prompt_embeds"])
         }
         if self._is_guided and len(lengths) > 1:
             raise ArgumentError(
                 f"the prompt and the negative prompt have {' and '.join(map(str, lengths))} "
                 f"tokens; give both as embeddings of one length, or that as max_sequence_length"
             )
+
+    def _prompts(self) -> dict[str, Any]:
+        """Return the arguments of the call that are prompts, by name."""
+        return vars(PromptArguments.of(self.call))
 
     def _check_encoders(self) -> None:
         """Check that there are both text encoders, and that their states fit the network."""
@@ -202,8 +214,13 @@ class FluxSteps(PackedLatents[Result], FlowPipeline[Result]):
             ArgumentError, ArgumentTypeError: if an argument is not valid.
         """
         check_prompt(prompt, prompt_embeds)
-        count = batch_size_of(prompt, prompt_embeds)
-        prompts = SignedPrompts("", count, prompt, prompt_2, prompt_embeds, pooled_prompt_embeds)
+        given = PromptArguments(
+            prompt,
+            prompt_2,
+            prompt_embeds=prompt_embeds,
+            pooled_prompt_embeds=pooled_prompt_embeds,
+        )
+        prompts = PooledPrompts.of(vars(given))
         config = self.transformer.config
         prompts.check(config.joint_attention_dim, config.pooled_projection_dim)
         with adapters_scaled(lora_scale):
@@ -213,7 +230,7 @@ class FluxSteps(PackedLatents[Result], FlowPipeline[Result]):
         return embeds, pooled, text_positions(embeds)
 
     def _embedded(
-        self, prompts: SignedPrompts, length: int, device: torch.device | str | None = None
+        self, prompts: PooledPrompts, length: int, device: torch.device | str | None = None
     ) -> tuple[Tensor, Tensor]:
         device = self._execution_device if device is None else device
         if prompts.embeds is not None and prompts.pooled is not None:
@@ -221,18 +238,18 @@ class FluxSteps(PackedLatents[Result], FlowPipeline[Result]):
         self._check_encoders()
         pooled = partial(encode_pooled, self.tokenizer, self.text_encoder)
         states = partial(encode_states, self.tokenizer_2, self.text_encoder_2)
-        first, second = prompts.texts()
+        first, second = prompts.spread()
         # CLIP's vector comes first, in which order dropout of a network in training draws.
         vector = self.encoder("text_encoder", pooled)(first, device=device)
         return self.encoder("text_encoder_2", states)(second, device=device, length=length), vector
 
     def encode_conditioning(self, height: int, width: int) -> Tensors:
-        call, found = self.call, {}
-        for sign in _SIGNS[: 1 + self._is_guided]:
-            both = self._embedded(SignedPrompts.of(call, sign), call["max_sequence_length"])
+        call, given, found = self.call, self._prompts(), {}
+        for sign in SIGNS[: 1 + self._is_guided]:
+            both = self._embedded(PooledPrompts.of(given, sign), call.max_sequence_length)
             names = (f"{sign}prompt_embeds", f"{sign}pooled_prompt_embeds")
             for name, one in zip(names, both):
-                found[name] = one.repeat_interleave(call["num_images_per_prompt"], dim=0)
+                found[name] = one.repeat_interleave(call.num_images_per_prompt, dim=0)
         return found
 
     def denoiser_inputs(self, tensors: Tensors) -> dict[str, Any]:
@@ -270,3 +287,8 @@ class FluxSteps(PackedLatents[Result], FlowPipeline[Result]):
         super().check_given_prompts(given)
         for name in ("prompt_2", "negative_prompt_2"):
             check_text(name, given.get(name))
+
+
+def text_positions(embeds: Tensor) -> Tensor:
+    """Return the positions of the tokens of a text, (K, 3): all at the origin."""
+    return torch.zeros(embeds.shape[1], 3, device=embeds.device, dtype=embeds.dtype)

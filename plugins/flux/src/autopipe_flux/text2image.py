@@ -77,9 +77,9 @@ class FluxPipeline(FluxSteps, LatentText2Image[Result], Text2Image):
             latents: the initial noise as tokens (B, N, C); by default it is sampled.
             prompt_embeds, negative_prompt_embeds: encoded prompts (B, K, D) in place of texts.
             pooled_prompt_embeds, negative_pooled_prompt_embeds: (B, P), required with them.
-            ip_adapter_image, ip_adapter_image_embeds, negative_ip_adapter_image,
-                negative_ip_adapter_image_embeds: image prompts, for an attached add-on that takes
-                them.
+            ip_adapter_image, ip_adapter_image_embeds: image prompts or their embeddings, for an
+                attached add-on that takes them.
+            negative_ip_adapter_image, negative_ip_adapter_image_embeds: the same for what to avoid.
             output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`, which are tokens (B, N, C).
             return_dict: if False, return a tuple.
             joint_attention_kwargs: keywords for the transformer's attention.

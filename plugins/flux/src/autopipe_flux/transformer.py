@@ -92,6 +92,7 @@ class FluxTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         "pooled_projection_dim": WIDTH,
         "axes_dims_rope": Range(2, 1 << 16, filled=True, longest=3),
     }
+    trained_sample_size = 128
     _supports_gradient_checkpointing = True
     _no_split_modules = ("JointBlock", "FluxSingleTransformerBlock")
 
@@ -183,9 +184,17 @@ class FluxTransformer2DModel(Attentive, Checkpointed, ModelMixin):
             ArgumentError: if an input is missing, or a shape doesn't fit.
         """
         options = attention_options(joint_attention_kwargs, self, argument="joint_attention_kwargs")
-        batch = len(hidden_states)
         config = self.config
-        check_input("hidden_states", hidden_states, (batch, None, config.in_channels))
+        check_input("hidden_states", hidden_states, (None, None, config.in_channels))
+        batch = len(hidden_states)
+        further = Residuals(
+            controlnet_block_samples, len(self.transformer_blocks), name="controlnet_block_samples"
+        )
+        single = Residuals(
+            controlnet_single_block_samples,
+            len(self.single_transformer_blocks),
+            name="controlnet_single_block_samples",
+        )
         read, pooled_width = config.joint_attention_dim, config.pooled_projection_dim
         text = check_input("encoder_hidden_states", encoder_hidden_states, (batch, None, read))
         pooled = check_input("pooled_projections", pooled_projections, (batch, pooled_width))
@@ -197,19 +206,21 @@ class FluxTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         if timestep is None:
             raise ArgumentError("this network predicts at a time: pass timestep, from 0 to 1")
         times = timesteps_of(timestep, tokens).expand(batch).to(tokens.dtype) * 1000
-        scales = None if guidance is None else guidance.to(tokens.dtype) * 1000
+        scales = None
+        if guidance is not None:
+            # One scale serves for all samples.
+            count = 1 if isinstance(guidance, Tensor) and len(guidance.reshape(-1)) == 1 else batch
+            scales = check_input("guidance", guidance, (count,)).to(tokens.dtype) * 1000
         condition = self.time_text_embed(times, pooled, scales)
         run: Any = self.run
-        further = Residuals(controlnet_block_samples, len(self.transformer_blocks))
         for index, block in enumerate(self.transformer_blocks):
             tokens, context = run(block, tokens, context, condition, rotary, options)
             tokens = further.added(tokens, index, in_turn=controlnet_blocks_repeat)
         length = context.shape[1]
         joined = torch.cat([context, tokens], dim=1)
-        further = Residuals(controlnet_single_block_samples, len(self.single_transformer_blocks))
         for index, block in enumerate(self.single_transformer_blocks):
             joined = run(block, joined, condition, rotary, options)
-            joined = further.added(joined, index, after=length)
+            joined = single.added(joined, index, after=length)
         predicted = self.proj_out(self.norm_out(joined[:, length:], condition))
         return Transformer2DModelOutput(predicted) if return_dict else (predicted,)
 

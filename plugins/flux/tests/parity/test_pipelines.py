@@ -41,6 +41,7 @@ def alike(compare: Callable[..., Any], images: dict[type, dict[str, Any]]) -> Ca
         {"negative_prompt": "a red dog", "true_cfg_scale": 3.0},
         {"negative_prompt": "dog", "negative_prompt_2": "", "true_cfg_scale": 3.0, "seed": [4]},
         {"negative_prompt": "ignored"},
+        {"prompt": ["a cat", "a red dog"], "seed": [1, 2]},
         {"seed": None, "num_inference_steps": 1, "strength": 1.0},
         {"output_type": "latent", "sigmas": [0.9, 0.5, 0.1]},
         {"height": 19, "guidance_scale": 1.0, "output_type": "pt"},

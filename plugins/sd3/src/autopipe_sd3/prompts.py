@@ -17,6 +17,7 @@ from autopipe_components.steps.checks import Prompt, check_at_least_one
 from autopipe_components.steps.pooled import (
     SIGNS,
     PooledPrompts,
+    PromptArguments,
     check_pooled_prompts,
     encode_both,
     encode_states,
@@ -27,7 +28,6 @@ from .output import Result
 
 _NEGATIVE = "negative_prompt negative_prompt_2 negative_prompt_3"
 _EMBEDS = "prompt_embeds negative_prompt_embeds pooled_prompt_embeds negative_pooled_prompt_embeds"
-PROMPTS = f"prompt prompt_2 prompt_3 {_NEGATIVE} {_EMBEDS}".split()
 GIVEN = f"{_NEGATIVE} {_EMBEDS} callback_on_step_end_tensor_inputs max_sequence_length"
 """The optional parameters of `check_inputs`."""
 
@@ -60,7 +60,7 @@ class EncodesPrompts(FlowPipeline[Result]):
     def check_prompts(self) -> int:
         config = self.transformer.config
         widths = config.joint_attention_dim, config.pooled_projection_dim
-        return check_pooled_prompts(self.call, _ENCODERS, *widths)
+        return check_pooled_prompts(vars(PromptArguments.of(self.call)), _ENCODERS, *widths)
 
     def check_given_prompts(self, given: Mapping[str, Any]) -> None:
         check_pooled_prompts(given, _ENCODERS)
@@ -70,8 +70,9 @@ class EncodesPrompts(FlowPipeline[Result]):
     def check_conditioning(self) -> None:
         call = self.call
         self._check_length(call.max_sequence_length)
-        if call.prompt is not None or (
-            self.do_classifier_free_guidance and call.negative_prompt_embeds is None
+        given = PromptArguments.of(call)
+        if given.prompt is not None or (
+            self.do_classifier_free_guidance and given.negative_prompt_embeds is None
         ):
             self._check_encoders(self.clip_skip)
 

@@ -13,10 +13,11 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
+from autopipe_components.steps.pooled import PromptArguments
 from autopipe_components.steps.prompt import join_halves
 
 from .output import StableDiffusion3PipelineOutput
-from .prompts import PROMPTS, EncodesPrompts
+from .prompts import EncodesPrompts
 
 
 class StableDiffusion3Steps(EncodesPrompts):
@@ -135,7 +136,7 @@ class StableDiffusion3Steps(EncodesPrompts):
             do_classifier_free_guidance=self.do_classifier_free_guidance,
             clip_skip=self.clip_skip,
             max_sequence_length=call.max_sequence_length,
-            **{name: call[name] for name in PROMPTS},
+            **vars(PromptArguments.of(call)),
         )
         if self.do_classifier_free_guidance:
             assert negative is not None

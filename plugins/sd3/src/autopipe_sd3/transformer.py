@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from autopipe.config import register_to_config
-from autopipe.errors import ArgumentError, ConfigError
+from autopipe.errors import ArgumentError, ArgumentTypeError, ConfigError
 from autopipe.modeling import ModelMixin
 from autopipe.values import Range
 from autopipe.wording import shown
@@ -18,6 +18,7 @@ from autopipe_components.dit import (
     JointBlock,
     TimeTextEmbedding,
     Transformer2DModelOutput,
+    check_tensors,
 )
 from autopipe_components.dit.patches import PatchEmbed, join_patches
 from autopipe_components.networks.attentive import Attentive, attention_options
@@ -153,6 +154,12 @@ class SD3Transformer2DModel(Attentive, Checkpointed, ModelMixin):
         """
         options = attention_options(joint_attention_kwargs, self)
         self._check(hidden_states, encoder_hidden_states, pooled_projections)
+        if block_controlnet_hidden_states is not None:
+            check_tensors("block_controlnet_hidden_states", block_controlnet_hidden_states)
+        if skip_layers is not None and not isinstance(skip_layers, (list, tuple)):
+            raise ArgumentTypeError(
+                f"skip_layers is {shown(skip_layers)}; give a list of the numbers of layers"
+            )
         timesteps = timesteps_of(timestep, hidden_states)  # type: ignore[arg-type]
         condition = self.time_text_embed(timesteps.expand(len(hidden_states)), pooled_projections)
         tokens = self.pos_embed(hidden_states)

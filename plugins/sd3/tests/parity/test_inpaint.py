@@ -40,6 +40,7 @@ def paint(compare: Callable[..., Any], transformers: Callable[..., Any]) -> Call
         {"strength": 0.61, "num_inference_steps": 5, "guidance_scale": 1.0},
         {"num_images_per_prompt": 2, "height": 8, "width": 12},
         {"prompt": ["a", "b"], "image": [picture(), picture(seed=3)], "seed": [3, 4]},
+        {"prompt": ["a", "b"], "seed": [3, 4]},
         {"padding_mask_crop": 2, "output_type": "pil"},
         {"latents": LATENTS[:1]},
         {"output_type": "latent"},

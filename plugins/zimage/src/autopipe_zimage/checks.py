@@ -10,7 +10,7 @@ from torch import Tensor
 from autopipe.errors import ArgumentError, ConfigError
 from autopipe.values import Range
 from autopipe.wording import shown
-from autopipe_components.dit import Grid, filled_length, grid_of
+from autopipe_components.dit import Grid, check_tensors, filled_length, grid_of
 from autopipe_components.networks.limits import LAYERS, LIMITS, WIDTH
 
 MULTIPLE = 32
@@ -68,6 +68,10 @@ def check_shapes(
             f"patch_size and f_patch_size are {shown(patch)} and {shown(frames)}; this network has "
             f"layers for {shown(known)}"
         )
+    for name, given in (("x", images), ("cap_feats", captions)):
+        # A tensor with an axis for the batch serves as well.
+        is_batch = isinstance(given, Tensor) and given.ndim > 1
+        check_tensors(name, [*given] if is_batch else given)
     if len(images) != len(captions) or not len(images):
         raise ArgumentError(
             f"got {len(images)} images and {len(captions)} captions; give one for each"

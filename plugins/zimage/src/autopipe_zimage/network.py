@@ -64,6 +64,7 @@ class ZImageTransformer2DModel(Attentive, Checkpointed, ModelMixin):
     """
 
     config_limits = CONFIG_LIMITS
+    trained_sample_size = 128
     _supports_gradient_checkpointing = True
 
     @register_to_config

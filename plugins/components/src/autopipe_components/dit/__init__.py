@@ -13,6 +13,7 @@ from .embeddings import TimeTextEmbedding as TimeTextEmbedding
 from .feed_forward import GatedFeedForward as GatedFeedForward
 from .inputs import Residuals as Residuals
 from .inputs import check_input as check_input
+from .inputs import check_tensors as check_tensors
 from .joint_attention import JointAttention as JointAttention
 from .modulation import ContinuousNorm as ContinuousNorm
 from .modulation import ZeroNorm as ZeroNorm

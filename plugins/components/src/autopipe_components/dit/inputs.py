@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autopipe.errors import ArgumentError
+from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.wording import shown
 
 
@@ -31,10 +31,37 @@ def check_input(name: str, given: Any, shape: tuple[int | None, ...]) -> Tensor:
     return tensor
 
 
-class Residuals:
-    """What is added to tokens after some blocks."""
+def check_tensors(name: str, given: Any) -> None:
+    """Check that `given` is a list or tuple of tensors.
 
-    def __init__(self, samples: Sequence[Tensor] | None, blocks: int) -> None:
+    Args:
+        name: the argument.
+
+    Raises:
+        ArgumentTypeError: if it is something else.
+    """
+    is_list = isinstance(given, (list, tuple)) and all(isinstance(one, Tensor) for one in given)
+    if not is_list:
+        raise ArgumentTypeError(f"{name} is {shown(given)}; this network takes a list of tensors")
+
+
+class Residuals:
+    """What is added to tokens after some blocks.
+
+    Args:
+        samples: for each block, or fewer.
+        blocks: the number of blocks.
+        name: the argument that `samples` were given as.
+
+    Raises:
+        ArgumentTypeError: if `samples` are not a list or tuple of tensors.
+    """
+
+    def __init__(
+        self, samples: Sequence[Tensor] | None, blocks: int, *, name: str = "samples"
+    ) -> None:
+        if samples is not None:
+            check_tensors(name, samples)
         self.samples = samples
         self.each = -(-blocks // len(samples)) if samples else 1
 

@@ -113,9 +113,7 @@ def join_patches(tokens: Tensor, rows: int, columns: int, patch: int) -> Tensor:
     Args:
         tokens: (B, rows * columns, patch * patch * C), a patch in each, its channels last.
     """
-    patches = torch.unflatten(tokens, 2, (patch, patch, -1))
-    grid = torch.unflatten(patches, 1, (rows, columns))
-    return grid.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+    return from_patches(tokens, (1, rows, columns), patch).squeeze(2)
 
 
 def grid_of(image: Tensor, patch: int, frames: int = 1) -> Grid:
@@ -135,6 +133,9 @@ def to_patches(image: Tensor, patch: int, frames: int = 1) -> Tensor:
 
 
 def from_patches(patches: Tensor, grid: Grid, patch: int, frames: int = 1) -> Tensor:
-    """Return the image (C, F, H, W) of patches; the inverse of `to_patches`."""
-    cells = patches.reshape(*grid, frames, patch, patch, -1).permute(6, 0, 3, 1, 4, 2, 5)
-    return cells.flatten(5, 6).flatten(3, 4).flatten(1, 2)
+    """Return the image (..., C, F, H, W) of patches (..., N, cells * C), as of `to_patches`."""
+    depth, rows, columns = grid
+    cells = patches.reshape(*patches.shape[:-2], *grid, frames, patch, patch, -1)
+    # The sides of a patch come after the places of patches along the same axis.
+    cells = cells.movedim(-1, -7).movedim(-3, -5).movedim(-2, -3)
+    return cells.reshape(*cells.shape[:-6], depth * frames, rows * patch, columns * patch)

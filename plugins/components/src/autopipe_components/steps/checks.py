@@ -63,12 +63,22 @@ def check_prompt(
                 f"{what}_embeds have shape {tuple(embeds.shape)}; they need three axes "
                 f"(batch, tokens, width), none of length 0"
             )
+        check_floating(f"{what}_embeds", embeds)
     if prompt_embeds is None or negative_prompt_embeds is None:
         return
     if prompt_embeds.shape != negative_prompt_embeds.shape:
         raise ArgumentError(
             f"{name}_embeds have shape {tuple(prompt_embeds.shape)} and negative_{name}_embeds "
             f"{tuple(negative_prompt_embeds.shape)}; make both of one shape"
+        )
+
+
+def check_floating(name: str, embeds: Tensor | None) -> None:
+    """Check that embeddings, if given, have a floating-point dtype."""
+    if embeds is not None and not embeds.is_floating_point():
+        raise ArgumentTypeError(
+            f"{name} have the dtype {embeds.dtype}; give floating-point numbers, such as those of "
+            f"encode_prompt"
         )
 
 

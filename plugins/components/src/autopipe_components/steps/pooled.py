@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,8 +12,16 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.turns import guard
 
-from .checks import Prompt, batch_size_of, check_prompt, check_tensor, check_text, check_width
-from .prompt import distinct_texts, tokenize
+from .checks import (
+    Prompt,
+    batch_size_of,
+    check_floating,
+    check_prompt,
+    check_tensor,
+    check_text,
+    check_width,
+)
+from .prompt import distinct_texts, text_length, tokenize
 from .tokens import Text
 
 if TYPE_CHECKING:
@@ -21,6 +29,34 @@ if TYPE_CHECKING:
 
 SIGNS = ("", "negative_")
 """What the names of prompts and of negative prompts begin with."""
+
+
+@dataclass(frozen=True)
+class PromptArguments:
+    """The arguments of a call that say what to draw and what to avoid; None where it has none.
+
+    Attributes:
+        prompt, prompt_2, prompt_3, negative_prompt, negative_prompt_2, negative_prompt_3: a text
+            or a list of texts for each text encoder.
+        prompt_embeds, negative_prompt_embeds: embeddings in place of texts.
+        pooled_prompt_embeds, negative_pooled_prompt_embeds: the vectors that belong to them.
+    """
+
+    prompt: Prompt | None = None
+    prompt_2: Prompt | None = None
+    prompt_3: Prompt | None = None
+    negative_prompt: Prompt | None = None
+    negative_prompt_2: Prompt | None = None
+    negative_prompt_3: Prompt | None = None
+    prompt_embeds: Tensor | None = None
+    negative_prompt_embeds: Tensor | None = None
+    pooled_prompt_embeds: Tensor | None = None
+    negative_pooled_prompt_embeds: Tensor | None = None
+
+    @classmethod
+    def of(cls, call: Arguments) -> PromptArguments:
+        """Return those of a call."""
+        return cls(**{field.name: call.get(field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -43,19 +79,22 @@ class PooledPrompts:
     pooled: Tensor | None
 
     @classmethod
-    def of(
-        cls, given: Arguments | Mapping[str, Any], sign: str = "", encoders: int = 2
-    ) -> PooledPrompts:
+    def of(cls, given: Mapping[str, Any], sign: str = "", encoders: int = 2) -> PooledPrompts:
         """Return the prompts among the arguments of a call, by name.
 
         Args:
-            given: the arguments, `prompt` and `prompt_embeds` among them.
+            given: the arguments, such as `vars(PromptArguments.of(call))`.
             encoders: the number of text encoders.
         """
         count = batch_size_of(given["prompt"], given["prompt_embeds"])
         texts = tuple(given[f"{sign}{name}"] for name in _names(encoders))
         pooled = (given.get(f"{sign}{name}") for name in ("prompt_embeds", "pooled_prompt_embeds"))
         return cls(sign, count, texts, *pooled)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is a prompt, as a text for the first encoder or as embeddings."""
+        return self.texts[0] is not None or self.embeds is not None
 
     def check(self, width: int | None = None, pooled_width: int | None = None) -> None:
         """Check that the prompts fit together, and to a network.
@@ -68,6 +107,7 @@ class PooledPrompts:
         """
         sign, embeds, pooled = self.sign, self.embeds, self.pooled
         check_tensor(f"{sign}pooled_prompt_embeds", pooled)
+        check_floating(f"{sign}pooled_prompt_embeds", pooled)
         if pooled is not None and pooled.ndim != 2:
             raise ArgumentError(
                 f"{sign}pooled_prompt_embeds have shape {tuple(pooled.shape)}; they need two axes "
@@ -108,7 +148,7 @@ class PooledPrompts:
 
 
 def check_pooled_prompts(
-    given: Arguments | Mapping[str, Any],
+    given: Mapping[str, Any],
     encoders: int = 2,
     width: int | None = None,
     pooled_width: int | None = None,
@@ -147,6 +187,16 @@ def encode_states(
     states, positions = _encoded(tokenizer, encoder, texts, device, length)
     found: Tensor = states[0][positions]
     return found
+
+
+def encode_pooled(
+    tokenizer: Any, encoder: Any, texts: Sequence[Text], *, device: torch.device | str
+) -> Tensor:
+    """Return one vector (B, P) for each text, which a model such as CLIP pools from its states."""
+    length = text_length(tokenizer, encoder)
+    output, positions = _encoded(tokenizer, encoder, texts, device, length)
+    pooled: Tensor = output.pooler_output
+    return pooled[positions]
 
 
 def encode_both(
