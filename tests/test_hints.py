@@ -245,7 +245,7 @@ def test_a_pipeline_that_nobody_has(name: str, cls: type, checkpoint: Path, tmp_
     assert f"No installed package provides {name}. " in told
     assert "Did you mean" not in told
     (line,) = re.findall(r"'autopipe (new) NAME'", told)
-    assert main([line, "flux", "--to", str(tmp_path / "flux")]) == 0
+    assert main([line, "wan", "--to", str(tmp_path / "wan")]) == 0
 
 
 def test_a_misspelt_pipeline_is_corrected_by_what_is_said(checkpoint: Path) -> None:

@@ -43,7 +43,7 @@ def test_every_picture_is_drawn_by_one_page_and_shown() -> None:
     drawn = [f"{name}.png" for document in DOCUMENTS for name in PICTURES.drawn_by(document)]
     there = [file.name for file in PICTURES.PICTURES.iterdir()]
     # Those of the page of `autopipe ui` are taken by tools/screenshots.py.
-    taken = re.findall(r'"(page-\w+\.png)"', (ROOT / "tools/screenshots.py").read_text("utf-8"))
+    taken = re.findall(r'"(page-[\w-]+\.png)"', (ROOT / "tools/screenshots.py").read_text("utf-8"))
     assert sorted([*drawn, *taken]) == sorted(there)
     pages = "".join(file.read_text("utf-8") for file in (ROOT / "docs").rglob("*.md"))
     assert [one for one in taken if one not in pages] == []

@@ -24,7 +24,7 @@ class Plain(SchedulerMixin):
         self.beta = beta
 
 
-NAMES = ("QwenImagePipeline", "StableDiffusion3Pipeline", "BitsAndBytesConfig")
+NAMES = ("QwenImagePipeline", "SanaPipeline", "BitsAndBytesConfig")
 
 
 @pytest.mark.parametrize("name", NAMES)
