@@ -30,8 +30,16 @@ SCRIPTED = (
 OTHERS_BY_KEYWORD = {"Transformer2DModel"}
 """Classes of theirs with several forms, of which ours has one, and its arguments."""
 
-OWN_ARGUMENTS = {("StableUnCLIPPipeline", "prepare_latents")}
+OWN_ARGUMENTS = {
+    ("StableUnCLIPPipeline", "prepare_latents"),
+    *((f"Flux{task}Pipeline", "prepare_latents") for task in ("Img2Img", "Inpaint")),
+    *((f"ZImage{task}Pipeline", "prepare_latents") for task in ("Img2Img", "Inpaint")),
+    *((f"{name}InpaintPipeline", "prepare_mask_latents") for name in ("Flux", "StableDiffusion3")),
+}
 """Methods whose arguments are those of the house, since the steps of a call give them."""
+
+ENCODERS = {f"{part}{n}" for part in ("text_encoder", "tokenizer") for n in ("", "_2", "_3")}
+"""What calls of Stable Diffusion 3 can do without, given embeddings or other encoders."""
 
 ORDER_OF_CALLS = {"StableDiffusionDepth2ImgPipeline", "StableUnCLIPPipeline"}
 """Pipelines whose order of offloading leaves out a network in diffusers, or isn't that of calls."""
@@ -137,8 +145,9 @@ def test_declarations_of_pipelines(name: str) -> None:
         assert order[0] == order[1]
     excluded, theirs_excluded = (set(one._exclude_from_cpu_offload) for one in (ours, theirs))
     assert excluded == theirs_excluded or (name in ORDER_OF_CALLS and excluded < theirs_excluded)
-    # One of theirs, only, can't do without a watermarker.
-    assert set(ours._optional_components) - set(theirs._optional_components) <= {"watermarker"}
+    # One of theirs, only, can't do without a watermarker. Some can do without encoders unsaid.
+    more = {"watermarker"} | (ENCODERS if name.startswith("StableDiffusion3") else set())
+    assert set(ours._optional_components) - set(theirs._optional_components) <= more
     assert set(theirs._optional_components) <= set(ours._optional_components)
     offered = set(getattr(theirs, "_callback_tensor_inputs", ()))
     offered -= WITHOUT_EFFECT if has_add_ons(name) else set()

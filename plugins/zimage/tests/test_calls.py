@@ -14,6 +14,7 @@ from autopipe import (
     AutoencoderKL,
     DDIMScheduler,
     ZImageImg2ImgPipeline,
+    ZImageInpaintPipeline,
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
@@ -138,3 +139,35 @@ def test_an_image_has_its_own_size_or_that_of_the_call(build: Callable[..., Any]
     assert pipe("a", picture(), height=8, width=12, **call).images.shape == (1, 3, 8, 12)
     cells = torch.ones(1, 4, 6, 8)
     assert pipe("a", cells, **call).images.shape == (1, 3, 12, 16)
+
+
+def test_programs_with_a_loop_of_their_own_encode_prompts(build: Callable[..., Any]) -> None:
+    pipe = build(ZImagePipeline)
+    (alone,) = pipe._encode_prompt("a cat", "cpu", max_sequence_length=64)
+    (both,), (negative,) = pipe.encode_prompt("a cat", max_sequence_length=64)
+    assert torch.equal(alone, both)
+    assert not torch.equal(both[: len(negative)], negative[: len(both)])
+    assert pipe._encode_prompt("a cat", prompt_embeds=[both])[0] is both
+
+
+@pytest.mark.usefixtures("idle")
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"prompt": None}, "neither prompt nor prompt_embeds"),
+        ({"prompt_embeds": EMBEDS}, "both prompt and prompt_embeds"),
+        ({"strength": 2}, "strength"),
+        ({"height": 15}, "height"),
+        ({"callback_on_step_end_tensor_inputs": ["noise"]}, "noise"),
+    ],
+)
+def test_inputs_are_checked_alone(
+    build: Callable[..., Any], wrong: dict[str, Any], message: str
+) -> None:
+    pipe = build(ZImageInpaintPipeline)
+    image = picture(16, 16)
+    given = {"prompt": "a", "image": image, "mask_image": image, "strength": 1.0}
+    given |= {"height": 16, "width": 16, "output_type": "pil"}
+    pipe.check_inputs(**given)
+    with pytest.raises(ArgumentError, match=message):
+        pipe.check_inputs(**{**given, **wrong})

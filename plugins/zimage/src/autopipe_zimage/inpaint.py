@@ -15,6 +15,7 @@ from autopipe_components.latent import LatentInpaint
 from autopipe_components.steps.chats import Embeds
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import NAMES, TEXTS, checks_of
 
 from .output import Result
 from .steps import ZImageImageSteps
@@ -27,6 +28,10 @@ class ZImageInpaintPipeline(ZImageImageSteps, LatentInpaint[Result], Inpaint):
         *ZImageImageSteps._callback_tensor_inputs,
         "mask",
         "masked_image_latents",
+    )
+
+    check_inputs = checks_of(
+        "prompt image mask_image strength height width output_type", f"{TEXTS} {NAMES}"
     )
 
     @pipeline_call

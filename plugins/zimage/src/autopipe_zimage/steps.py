@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from typing import Any, ClassVar
 
@@ -155,6 +156,22 @@ class ZImageSteps(WholeTokens[Result], FlowPipeline[Result]):
         options = {"device": device, "length": max_sequence_length, **CHAT}
         encode = partial(self.encoder("text_encoder", encode), **options)
         return prompts.embed(encode, guided=guided)
+
+    def _encode_prompt(
+        self,
+        prompt: Prompt,
+        device: torch.device | str | None = None,
+        prompt_embeds: Embeds | None = None,
+        max_sequence_length: int = 512,
+    ) -> list[Tensor]:
+        """Return the embeddings (K, D) of prompts; see `encode_prompt`."""
+        texts = prompt if prompt_embeds is None else None
+        return self.encode_prompt(
+            texts, device, False, None, prompt_embeds, None, max_sequence_length
+        )[0]
+
+    def check_given_prompts(self, given: Mapping[str, Any]) -> None:
+        ChatPrompts(**{one.name: given.get(one.name) for one in fields(ChatPrompts)}).check()
 
     def encode_conditioning(self, height: int, width: int) -> Tensors:
         both = self.encode_prompt(

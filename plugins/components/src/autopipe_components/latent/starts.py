@@ -59,7 +59,13 @@ class StartsFromNoise(LatentPipeline[_Result]):
         return first
 
 
-class StartsFromImage(LatentPipeline[_Result]):
+class _EncodesImages(LatentPipeline[_Result]):
+    def _encode_vae_image(self, image: Tensor, generator: Generators) -> Tensor:
+        """Return the scaled latents of `image`; latents are returned unchanged."""
+        return encode_images(self.codec, image, generator)
+
+
+class StartsFromImage(_EncodesImages[_Result]):
     """Base class that prepares the initial latents of image to image."""
 
     def prepare_latents(
@@ -98,7 +104,7 @@ class StartsFromImage(LatentPipeline[_Result]):
         return noised(self.scheduler, latents, timestep=timestep, generator=generator)
 
 
-class StartsFromMask(LatentPipeline[_Result]):
+class StartsFromMask(_EncodesImages[_Result]):
     """Base class that prepares the initial latents of inpainting, for programs.
 
     The task itself calls `start_inpainting`.
@@ -197,10 +203,6 @@ class StartsFromMask(LatentPipeline[_Result]):
         if not do_classifier_free_guidance:
             return small, masked
         return double(small), None if masked is None else double(masked)
-
-    def _encode_vae_image(self, image: Tensor, generator: Generators) -> Tensor:
-        """Return the scaled latents of `image`; latents are returned unchanged."""
-        return encode_images(self.codec, image, generator)
 
 
 def _shape(pipe: Any, batch_size: int, channels: int, height: int, width: int) -> tuple[int, ...]:
