@@ -1,12 +1,13 @@
-"""Run the checks that a change must pass: sessions of nox, two at a time.
+"""Run the checks that a change must pass: sessions of nox, several at a time.
 
     python tools/checks.py            the checks of a change
     python tools/checks.py --all      also the nightly sessions
     python tools/checks.py lint types these sessions
     python tools/checks.py --list     the names of the sessions as JSON, for CI workflows
 
-Two sessions run at a time, since each mostly uses one processor. The output of a session is printed
-when it has ended, and a table of all durations at the end. The exit status is 0 if all passed.
+A session mostly uses one processor, and waits now and then for disks and for processes that it
+started, so one more runs at a time than there are processors. The output of a session is printed when
+it has ended, and a table of all durations at the end. The exit status is 0 if all passed.
 
 No test runs twice: what the session of one package tests, with nothing installed that the package
 doesn't declare, the session `tests` of the same run leaves out. In a CI workflow, each session has
@@ -95,10 +96,11 @@ def table(all_ended: list[Ended], seconds: float) -> str:
 
 def main() -> int:
     """Run the sessions that the command line selects, and print the results."""
-    parser = argparse.ArgumentParser(description="Run the checks, two sessions of nox at a time.")
+    parser = argparse.ArgumentParser(description="Run the checks: sessions of nox.")
     parser.add_argument("sessions", nargs="*", help="these alone")
     parser.add_argument("--all", action="store_true", help="what runs each night, too")
-    parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
+    jobs = (os.cpu_count() or 1) + 1
+    parser.add_argument("--jobs", type=int, default=jobs, help=f"at a time (default: {jobs})")
     parser.add_argument("--list", action="store_true", help="only say which would run, as JSON")
     options = parser.parse_args()
     chosen = options.sessions or checks(PLUGINS, options.all)
