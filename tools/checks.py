@@ -6,8 +6,8 @@
     python tools/checks.py --list     the names of the sessions as JSON, for CI workflows
 
 A session mostly uses one processor, and waits now and then for disks and for processes that it
-started, so one more runs at a time than there are processors. The output of a session is printed when
-it has ended, and a table of all durations at the end. The exit status is 0 if all passed.
+started, so one more runs at a time than there are processors. The output of a session is printed
+when it has ended, and a table of all durations at the end. The exit status is 0 if all passed.
 
 No test runs twice: what the session of one package tests, with nothing installed that the package
 doesn't declare, the session `tests` of the same run leaves out. In a CI workflow, each session has
