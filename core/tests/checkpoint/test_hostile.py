@@ -357,7 +357,7 @@ CORPUS: dict[str, tuple[Callable[[Path], object], str]] = {
         edit("scheduler/scheduler_config.json", num_train_timesteps=10**11), "num_train_timesteps"
     ),
     "a hidden size": (edit("text_encoder/config.json", hidden_size=10**9), "hidden_size"),
-    "layers": (edit("text_encoder/config.json", num_hidden_layers=10**5), "tensors"),
+    "layers": (edit("text_encoder/config.json", num_hidden_layers=10**5), "1,024, not 100000"),
     "positions": (edit("text_encoder/config.json", max_position_embeddings=10**10), "positions?"),
     "a vocabulary": (edit("text_encoder/config.json", vocab_size=10**15), "vocab_size"),
     "a nested size": (edit("text_encoder/config.json", text_config={"a": [10**15]}), "for a ="),
