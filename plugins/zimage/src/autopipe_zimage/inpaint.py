@@ -12,7 +12,7 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentInpaint
-from autopipe_components.steps.chats import Embeds
+from autopipe_components.steps.chats import ChatEmbeds
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import NAMES, TEXTS, checks_of
@@ -53,8 +53,8 @@ class ZImageInpaintPipeline(ZImageImageSteps, LatentInpaint[Result], Inpaint):
         num_images_per_prompt: int = 1,
         generator: Generators = None,
         latents: Tensor | None = None,
-        prompt_embeds: Embeds | None = None,
-        negative_prompt_embeds: Embeds | None = None,
+        prompt_embeds: ChatEmbeds | None = None,
+        negative_prompt_embeds: ChatEmbeds | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
         joint_attention_kwargs: dict[str, Any] | None = None,

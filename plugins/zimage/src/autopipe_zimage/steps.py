@@ -17,7 +17,7 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import Predict
 from autopipe_components.latent import FlowPipeline, WholeTokens
-from autopipe_components.steps.chats import ChatPrompts, Embeds, encode_chats
+from autopipe_components.steps.chats import ChatEmbeds, ChatPrompts, encode_chats
 from autopipe_components.steps.checks import (
     Prompt,
     check_at_least_one,
@@ -127,8 +127,8 @@ class ZImageSteps(WholeTokens[Result], FlowPipeline[Result]):
         device: torch.device | str | None = None,
         do_classifier_free_guidance: bool = True,
         negative_prompt: Prompt | None = None,
-        prompt_embeds: Embeds | None = None,
-        negative_prompt_embeds: Embeds | None = None,
+        prompt_embeds: ChatEmbeds | None = None,
+        negative_prompt_embeds: ChatEmbeds | None = None,
         max_sequence_length: int = 512,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Return the embeddings (K, D) of prompts and of negative prompts.
@@ -161,7 +161,7 @@ class ZImageSteps(WholeTokens[Result], FlowPipeline[Result]):
         self,
         prompt: Prompt,
         device: torch.device | str | None = None,
-        prompt_embeds: Embeds | None = None,
+        prompt_embeds: ChatEmbeds | None = None,
         max_sequence_length: int = 512,
     ) -> list[Tensor]:
         """Return the embeddings (K, D) of prompts; see `encode_prompt`."""

@@ -11,7 +11,7 @@ from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
 from autopipe_components.latent import LatentText2Image
-from autopipe_components.steps.chats import Embeds
+from autopipe_components.steps.chats import ChatEmbeds
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 
@@ -37,8 +37,8 @@ class ZImagePipeline(ZImageSteps, LatentText2Image[Result], Text2Image):
         num_images_per_prompt: int = 1,
         generator: Generators = None,
         latents: Tensor | None = None,
-        prompt_embeds: Embeds | None = None,
-        negative_prompt_embeds: Embeds | None = None,
+        prompt_embeds: ChatEmbeds | None = None,
+        negative_prompt_embeds: ChatEmbeds | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
         joint_attention_kwargs: dict[str, Any] | None = None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,10 +21,7 @@ from autopipe.wording import error_summary, shown
 from .checks import Prompt, check_text, check_width
 from .prompt import distinct_texts, tokenize
 
-if TYPE_CHECKING:
-    from autopipe.pipeline.call import Arguments
-
-Embeds: TypeAlias = "Sequence[Tensor] | Tensor"
+ChatEmbeds: TypeAlias = "Sequence[Tensor] | Tensor"
 """Embeddings (K, D) of prompts, each with its own number of tokens; or one tensor (B, K, D)."""
 
 
@@ -39,11 +36,11 @@ class ChatPrompts:
 
     prompt: Prompt | None = None
     negative_prompt: Prompt | None = None
-    prompt_embeds: Embeds | None = None
-    negative_prompt_embeds: Embeds | None = None
+    prompt_embeds: ChatEmbeds | None = None
+    negative_prompt_embeds: ChatEmbeds | None = None
 
     @classmethod
-    def of(cls, call: Arguments) -> ChatPrompts:
+    def of(cls, call: Any) -> ChatPrompts:
         """Return those of a call."""
         return cls(**{field.name: call.get(field.name) for field in fields(cls)})
 
@@ -95,7 +92,7 @@ class ChatPrompts:
             encode: encodes a list of strings as a list of tensors (K, D).
         """
 
-        def of(text: Prompt | None, embeds: Embeds | None) -> list[Tensor]:
+        def of(text: Prompt | None, embeds: ChatEmbeds | None) -> list[Tensor]:
             if embeds is not None:
                 return list(embeds)
             text = text or ""

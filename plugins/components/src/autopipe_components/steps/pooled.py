@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,9 +23,6 @@ from .checks import (
 )
 from .prompt import distinct_texts, text_length, tokenize
 from .tokens import Text
-
-if TYPE_CHECKING:
-    from autopipe.pipeline.call import Arguments
 
 SIGNS = ("", "negative_")
 """What the names of prompts and of negative prompts begin with."""
@@ -54,7 +51,7 @@ class PromptArguments:
     negative_pooled_prompt_embeds: Tensor | None = None
 
     @classmethod
-    def of(cls, call: Arguments) -> PromptArguments:
+    def of(cls, call: Any) -> PromptArguments:
         """Return those of a call."""
         return cls(**{field.name: call.get(field.name) for field in fields(cls)})
 
